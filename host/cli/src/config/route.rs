@@ -1,0 +1,184 @@
+//! `[[tenants.<name>.routes]]`: which requests an app answers.
+
+use super::Scope;
+use super::app::App;
+use super::host::{FAILURES, Failure, or};
+use super::read::{Table, Value};
+use super::tenant::{Bucket, refer};
+use tollgate_runtime::Name;
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Its name, unique in its tenant.
+    pub name: Name,
+    /// The host asked for: a name, or `*.` and a name for all below it; none for any.
+    pub host: Option<String>,
+    /// What the path begins with, whole segments: `/api` is for `/api` and `/api/x`, and not for `/apix`.
+    pub path: String,
+    /// The methods; none for all.
+    pub methods: Option<Vec<String>>,
+    /// The app that answers.
+    pub app: Name,
+    /// The quotas that a request draws on.
+    pub buckets: Vec<Name>,
+    /// The request headers that the gate sees, in lower case.
+    pub headers: Vec<String>,
+    /// What to do while the gate can't decide.
+    pub failure: Failure,
+}
+
+/// The parts of a tenant that routes refer to.
+type Known<T> = [(Name, Option<T>)];
+
+/// Reads the routes of a tenant. Those of other tenants are not known here.
+pub(super) fn read_all(
+    value: &Value<'_>,
+    apps: &Known<App>,
+    buckets: &Known<Bucket>,
+    scope: &Scope<'_>,
+) -> Option<Vec<Route>> {
+    let (mut routes, mut whole) = (Vec::<Route>::new(), true);
+    let tenant = value.path().strip_suffix(".routes").unwrap_or_default();
+    for value in value.list()? {
+        let Some(route) = value.table(|table| read(table, tenant, apps, buckets, scope)) else {
+            whole = false;
+            continue;
+        };
+        if routes.iter().any(|other| other.name == route.name) {
+            let help = "give each route of a tenant a name of its own: policies and the log name it";
+            value.error(format!("there are two routes `{}`", route.name), Some(help.to_owned()));
+            whole = false;
+        }
+        scope.claims.borrow_mut().push(Claim::new(&value, &route));
+        routes.push(route);
+    }
+    whole.then_some(routes)
+}
+
+fn read(
+    table: &Table<'_>,
+    tenant: &str,
+    apps: &Known<App>,
+    buckets: &Known<Bucket>,
+    scope: &Scope<'_>,
+) -> Option<Route> {
+    let name = table
+        .require("name", "give the route a name, such as `name = \"home\"`")
+        .and_then(|value| value.name());
+    let host = or(table.get("host"), None, |value| value.form(HOST_FORM, host_of).map(Some));
+    let path = or(table.get("path"), "/".to_owned(), |value| value.form(PATH_FORM, path_of));
+    let methods = or(table.get("methods"), None, |value| {
+        let methods = value.set(|item| item.form("a method in upper case, such as \"GET\"", method_of))?;
+        if methods.is_empty() {
+            let help = "leave it out for all methods";
+            value.error("`methods` is empty, so nothing would match".to_owned(), Some(help.to_owned()));
+            return None;
+        }
+        Some(Some(methods))
+    });
+    let app = table.require("app", "name the app that answers, such as `app = \"web\"`").and_then(|value| {
+        let name = value.name()?;
+        refer(&value, &name, apps, "app", &format!("{tenant}.apps")).map(|_| name)
+    });
+    let buckets = or(table.get("buckets"), Vec::new(), |value| {
+        value.set(|item| {
+            let name = item.name()?;
+            refer(item, &name, buckets, "bucket", &format!("{tenant}.buckets")).map(|_| name)
+        })
+    });
+    let headers = or(table.get("headers"), Vec::new(), |value| {
+        value.set(|item| item.form("a header's name in lower case, such as \"x-plan\"", header_of))
+    });
+    let default = scope.gate.map_or(Failure::Closed, |gate| gate.failure);
+    let failure = or(table.get("failure"), default, |value| value.choice(&FAILURES));
+    Some(Route {
+        name: name?,
+        host: host?,
+        path: path?,
+        methods: methods?,
+        app: app?,
+        buckets: buckets?,
+        headers: headers?,
+        failure: failure?,
+    })
+}
+
+const HOST_FORM: &str =
+    "a host name in lower case without a port, such as \"acme.example.com\" or \"*.acme.example.com\"";
+const PATH_FORM: &str =
+    "a path that begins with `/`, in plain segments, without a `/` at its end, such as \"/api/v1\"";
+
+fn host_of(text: &str) -> Option<String> {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'-' | b'_'))
+    };
+    let v6 = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let fits = match v6 {
+        Some(v6) => {
+            name == text && v6.parse::<std::net::Ipv6Addr>().is_ok_and(|address| address.to_string() == v6)
+        }
+        None => name.len() <= 253 && name.split('.').all(label),
+    };
+    fits.then(|| text.to_owned())
+}
+
+fn path_of(text: &str) -> Option<String> {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&c);
+    let segment = |part: &str| !part.is_empty() && part != "." && part != ".." && part.bytes().all(plain);
+    let fits = text == "/" || text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment));
+    (fits && text.len() <= 1024).then(|| text.to_owned())
+}
+
+fn method_of(text: &str) -> Option<String> {
+    let fits = (1..=32).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_uppercase() || c == b'-');
+    fits.then(|| text.to_owned())
+}
+
+fn header_of(text: &str) -> Option<String> {
+    let token = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&c);
+    ((1..=128).contains(&text.len()) && text.bytes().all(token)).then(|| text.to_owned())
+}
+
+/// A place in the space of requests that a route claims.
+pub(super) struct Claim {
+    offset: usize,
+    key: String,
+    host: Option<String>,
+    path: String,
+    methods: Option<Vec<String>>,
+}
+
+impl Claim {
+    fn new(value: &Value<'_>, route: &Route) -> Self {
+        Self {
+            offset: value.offset(),
+            key: value.path().to_owned(),
+            host: route.host.clone(),
+            path: route.path.clone(),
+            methods: route.methods.clone(),
+        }
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        let methods = match (&self.methods, &other.methods) {
+            (Some(ours), Some(theirs)) => ours.iter().any(|method| theirs.contains(method)),
+            _ => true,
+        };
+        methods && self.host == other.host && self.path == other.path
+    }
+}
+
+/// Reports every two routes that would answer the same request, of one tenant or of two.
+pub(super) fn check_claims(claims: &[Claim], report: &super::problem::Report<'_>) {
+    for (index, claim) in claims.iter().enumerate() {
+        let Some(first) = claims.iter().take(index).find(|other| other.meets(claim)) else { continue };
+        let host = claim.host.as_deref().unwrap_or("any host");
+        let (line, _) = report.position(first.offset);
+        let message = format!("the route of line {line} has {host} and `{}` already", claim.path);
+        let help = "change `host`, `path` or `methods` of one of the two, or remove one";
+        report.error(claim.offset, &claim.key, message, Some(help.to_owned()));
+    }
+}

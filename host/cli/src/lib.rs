@@ -1,0 +1,5 @@
+//! The tollgate binary: configuration and commands.
+//!
+//! [`config`] is `tollgate.toml`, checked.
+
+pub mod config;
