@@ -155,7 +155,12 @@ impl SigningKey {
     pub fn generate() -> Result<Self, KeyError> {
         let mut seed = Zeroizing::new([0; 32]);
         getrandom::fill(seed.as_mut_slice()).map_err(|_| KeyError::NoRandomness)?;
-        Ok(Self(ed25519_dalek::SigningKey::from_bytes(&seed)))
+        Ok(Self::from_seed(&seed))
+    }
+
+    /// The key of a seed (RFC 8032, section 5.1.5).
+    pub(crate) fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(ed25519_dalek::SigningKey::from_bytes(seed))
     }
 
     /// Reads the PKCS#8 PEM form.

@@ -22,6 +22,8 @@ pub mod package;
 pub mod root;
 pub mod sign;
 pub mod statement;
+#[cfg(test)]
+mod testing;
 mod text;
 pub mod validity;
 pub mod verify;

@@ -1,22 +1,8 @@
 //! The trust file: which keys are known, and which of them may sign which packages.
 //!
-//! ```toml
-//! # trust.toml
-//! [[keys]]
-//! name = "acme-release"
-//! public-key = """
-//! -----BEGIN PUBLIC KEY-----
-//! MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
-//! -----END PUBLIC KEY-----
-//! """
-//! not-before = 2026-01-01T00:00:00Z   # optional, and so is not-after
-//! not-after = 2027-01-01T00:00:00Z
-//!
-//! [[packages]]
-//! pattern = "acme:*"                  # every package of a namespace, or one package: "acme:web"
-//! keys = ["acme-release"]
-//! threshold = 1                       # how many different keys must have signed
-//! ```
+#![doc = "```toml"]
+#![doc = include_str!("root/example.toml")]
+#![doc = "```"]
 //!
 //! A rule for one package wins over the rule for its namespace; two rules with the same pattern are an
 //! error. What no rule names may not be loaded.

@@ -172,8 +172,11 @@ fn check_rule(index: usize, raw: RawRule, known: &[TrustedKey]) -> Result<Rule, 
     match usize::try_from(raw.threshold) {
         Ok(threshold) if (1..=keys.len()).contains(&threshold) => Ok(Rule { pattern, keys, threshold }),
         _ => {
-            let problem =
-                format!("is {}, and with {} keys it must be 1 to {}", raw.threshold, keys.len(), keys.len());
+            let problem = format!(
+                "is {}, and it must be 1 to {}, the number of keys listed",
+                raw.threshold,
+                keys.len()
+            );
             Err((at("threshold"), problem))
         }
     }
