@@ -1,0 +1,331 @@
+//! The thread that writes. Nothing is acknowledged before the commit that holds it has returned.
+
+use super::super::usage::{Pending, Sums};
+use super::super::{StoreLimits, add_decimal};
+use super::{Place, SqliteError};
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use tollgate_runtime::{BucketError, Swap};
+
+/// How many writes wait before the next writer has to.
+const QUEUE: usize = 1_024;
+
+/// How many writes one transaction takes along.
+const BATCH: usize = 256;
+
+/// After how many bytes a transaction takes no more along.
+const BATCH_BYTES: usize = 16 << 20;
+
+/// What is to be written.
+pub(super) enum Work {
+    Write {
+        place: Place,
+        changes: Vec<(String, Option<Bytes>)>,
+    },
+    Swap {
+        place: Place,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Bytes,
+    },
+    Increment {
+        place: Place,
+        key: String,
+        delta: i64,
+    },
+    /// A row of no meaning: shows that a commit is possible, and takes waiting usage along.
+    Probe,
+}
+
+impl Work {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Write { changes, .. } => {
+                changes.iter().map(|(_, value)| value.as_ref().map_or(0, Bytes::len)).sum()
+            }
+            Self::Swap { value, .. } => value.len(),
+            Self::Increment { .. } | Self::Probe => 0,
+        }
+    }
+}
+
+/// How it went.
+#[derive(Debug)]
+pub(super) enum Done {
+    Written,
+    Swap(Swap),
+    Sum(i64),
+}
+
+struct Job {
+    work: Work,
+    /// None for a nudge, which nobody waits for.
+    reply: Option<oneshot::Sender<Result<Done, BucketError>>>,
+}
+
+/// The way to the thread. It ends when this is dropped and the queue is empty.
+pub(super) struct Writer {
+    queue: mpsc::Sender<Job>,
+}
+
+impl Writer {
+    pub(super) fn start(
+        connection: Connection,
+        limits: StoreLimits,
+        usage: Arc<Pending>,
+    ) -> Result<Self, SqliteError> {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let thread = Thread { connection, limits, usage, stores: HashMap::new() };
+        let started =
+            std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || thread.run(jobs));
+        started.map_err(|_| SqliteError::Gone)?;
+        Ok(Self { queue })
+    }
+
+    /// Writes, and returns when it is on disk. Waits while the queue is full.
+    pub(super) fn send(
+        &self,
+        work: Work,
+    ) -> impl Future<Output = Result<Done, BucketError>> + Send + 'static {
+        let queue = self.queue.clone();
+        async move {
+            let (reply, answer) = oneshot::channel();
+            queue.send(Job { work, reply: Some(reply) }).await.map_err(|_| SqliteError::Gone)?;
+            answer.await.map_err(|_| SqliteError::Gone)?
+        }
+    }
+
+    /// Sees to it that waiting usage is committed soon.
+    pub(super) fn nudge(&self) {
+        // A full queue means that a commit is coming anyway.
+        drop(self.queue.try_send(Job { work: Work::Probe, reply: None }));
+    }
+}
+
+/// What the thread knows of a store.
+#[derive(Clone, Copy)]
+struct Known {
+    id: i64,
+    bytes: u64,
+}
+
+struct Thread {
+    connection: Connection,
+    limits: StoreLimits,
+    usage: Arc<Pending>,
+    /// True to the database; emptied after a commit that failed.
+    stores: HashMap<Place, Known>,
+}
+
+impl Thread {
+    fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(first) = jobs.blocking_recv() {
+            let mut bytes = first.work.bytes();
+            let mut batch = vec![first];
+            while batch.len() < BATCH && bytes < BATCH_BYTES {
+                let Ok(next) = jobs.try_recv() else { break };
+                bytes = bytes.saturating_add(next.work.bytes());
+                batch.push(next);
+            }
+            self.commit(batch);
+        }
+        self.commit(Vec::new());
+    }
+
+    fn commit(&mut self, batch: Vec<Job>) {
+        let usage = self.usage.take();
+        if usage.is_empty() && batch.iter().all(|job| job.reply.is_none()) {
+            return;
+        }
+        match self.attempt(&batch, &usage) {
+            Ok(answers) => {
+                for (job, answer) in batch.into_iter().zip(answers) {
+                    reply(job, answer);
+                }
+            }
+            Err(error) => {
+                self.stores.clear();
+                self.usage.restore(usage);
+                tracing::error!(target: "tollgate::store", %error, writes = batch.len(), "a commit failed");
+                let error = BucketError::from(SqliteError::from(error));
+                for job in batch {
+                    reply(job, Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// One transaction. An error anywhere rolls all of it back: the transaction is dropped uncommitted.
+    fn attempt(
+        &mut self,
+        batch: &[Job],
+        usage: &Sums,
+    ) -> Result<Vec<Result<Done, BucketError>>, rusqlite::Error> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut stores =
+            Books { transaction: &transaction, known: &mut self.stores, limit: self.limits.store_bytes };
+        let mut answers = Vec::with_capacity(batch.len());
+        for job in batch {
+            answers.push(match &job.work {
+                Work::Write { place, changes } => stores.write(place, changes)?.map(|()| Done::Written),
+                Work::Swap { place, key, expected, value } => {
+                    stores.swap(place, key, expected.as_deref(), value)?.map(Done::Swap)
+                }
+                Work::Increment { place, key, delta } => stores.increment(place, key, *delta)?.map(Done::Sum),
+                Work::Probe => Ok(Done::Written),
+            });
+        }
+        if batch.iter().any(|job| matches!(job.work, Work::Probe) && job.reply.is_some()) {
+            transaction.execute("UPDATE probe SET count = (count + 1) & 4294967295", ())?;
+        }
+        add_usage(&transaction, usage)?;
+        transaction.commit()?;
+        Ok(answers)
+    }
+}
+
+fn reply(job: Job, answer: Result<Done, BucketError>) {
+    // Whoever asked may have left; what was written stays.
+    if let Some(reply) = job.reply {
+        drop(reply.send(answer));
+    }
+}
+
+/// An error of the database, around an answer to one job.
+type Attempt<T> = Result<Result<T, BucketError>, rusqlite::Error>;
+
+/// The stores, within one transaction.
+struct Books<'a> {
+    transaction: &'a Transaction<'a>,
+    known: &'a mut HashMap<Place, Known>,
+    limit: u64,
+}
+
+impl Books<'_> {
+    /// The store, made when it is not there.
+    fn store(&mut self, place: &Place) -> Result<Known, rusqlite::Error> {
+        if let Some(known) = self.known.get(place) {
+            return Ok(*known);
+        }
+        let names = (place.tenant.as_str(), place.store.as_str());
+        self.transaction.execute("INSERT OR IGNORE INTO stores (tenant, name) VALUES (?1, ?2)", names)?;
+        let known = self.transaction.query_row(
+            "SELECT id, bytes FROM stores WHERE tenant = ?1 AND name = ?2",
+            names,
+            |row| Ok(Known { id: row.get(0)?, bytes: row.get::<_, i64>(1)?.unsigned_abs() }),
+        )?;
+        self.known.insert(place.clone(), known);
+        Ok(known)
+    }
+
+    fn value(&self, store: Known, key: &str) -> Result<Option<Vec<u8>>, rusqlite::Error> {
+        let mut statement =
+            self.transaction.prepare_cached("SELECT value FROM entries WHERE store = ?1 AND key = ?2")?;
+        statement.query_row((store.id, key.as_bytes()), |row| row.get(0)).optional()
+    }
+
+    /// What a key takes up now: its own bytes and its value's, nothing if it is not there.
+    fn size(&self, store: Known, key: &str) -> Result<u64, rusqlite::Error> {
+        let mut statement = self
+            .transaction
+            .prepare_cached("SELECT length(value) FROM entries WHERE store = ?1 AND key = ?2")?;
+        let value: Option<i64> =
+            statement.query_row((store.id, key.as_bytes()), |row| row.get(0)).optional()?;
+        Ok(value.map_or(0, |bytes| bytes.unsigned_abs().saturating_add(key.len() as u64)))
+    }
+
+    fn write(&mut self, place: &Place, changes: &[(String, Option<Bytes>)]) -> Attempt<()> {
+        let last: HashMap<&str, Option<&[u8]>> =
+            changes.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
+        let store = self.store(place)?;
+        let mut bytes = store.bytes;
+        for (key, value) in &last {
+            let new = value.map_or(0, |value| (key.len() + value.len()) as u64);
+            bytes = bytes.saturating_add(new).saturating_sub(self.size(store, key)?);
+        }
+        // A store that is over a lowered limit may still shrink.
+        if bytes > self.limit && bytes > store.bytes {
+            return Ok(Err(BucketError::Full { limit: self.limit }));
+        }
+        for (key, value) in last {
+            self.put(store, key, value)?;
+        }
+        self.resize(place, store, bytes)?;
+        Ok(Ok(()))
+    }
+
+    fn put(&self, store: Known, key: &str, value: Option<&[u8]>) -> Result<(), rusqlite::Error> {
+        let key = key.as_bytes();
+        match value {
+            Some(value) => {
+                let mut statement = self.transaction.prepare_cached(
+                    "INSERT INTO entries (store, key, value) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (store, key) DO UPDATE SET value = excluded.value",
+                )?;
+                statement.execute((store.id, key, value))?;
+            }
+            None => {
+                let mut statement =
+                    self.transaction.prepare_cached("DELETE FROM entries WHERE store = ?1 AND key = ?2")?;
+                statement.execute((store.id, key))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn resize(&mut self, place: &Place, store: Known, bytes: u64) -> Result<(), rusqlite::Error> {
+        if bytes != store.bytes {
+            let mut statement =
+                self.transaction.prepare_cached("UPDATE stores SET bytes = ?2 WHERE id = ?1")?;
+            statement.execute((store.id, i64::try_from(bytes).unwrap_or(i64::MAX)))?;
+            self.known.insert(place.clone(), Known { bytes, ..store });
+        }
+        Ok(())
+    }
+
+    fn swap(&mut self, place: &Place, key: &str, expected: Option<&[u8]>, value: &Bytes) -> Attempt<Swap> {
+        let store = self.store(place)?;
+        let current = self.value(store, key)?;
+        if current.as_deref() != expected {
+            return Ok(Ok(Swap::Lost(current.map(Bytes::from))));
+        }
+        Ok(self.write(place, &[(key.to_owned(), Some(value.clone()))])?.map(|()| Swap::Done))
+    }
+
+    fn increment(&mut self, place: &Place, key: &str, delta: i64) -> Attempt<i64> {
+        let store = self.store(place)?;
+        let sum = match add_decimal(self.value(store, key)?.as_deref(), delta) {
+            Ok(sum) => sum,
+            Err(error) => return Ok(Err(error)),
+        };
+        let value = Bytes::from(sum.to_string());
+        Ok(self.write(place, &[(key.to_owned(), Some(value))])?.map(|()| sum))
+    }
+}
+
+fn add_usage(transaction: &Transaction<'_>, sums: &Sums) -> Result<(), rusqlite::Error> {
+    // SQLite's sums of integers fail or turn into floats at the end of the range, so `min` keeps them within.
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO usage (tenant, hour, requests, gas, bytes_in, bytes_out) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (tenant, hour) DO UPDATE SET
+            requests = requests + min(excluded.requests, 9223372036854775807 - requests),
+            gas = gas + min(excluded.gas, 9223372036854775807 - gas),
+            bytes_in = bytes_in + min(excluded.bytes_in, 9223372036854775807 - bytes_in),
+            bytes_out = bytes_out + min(excluded.bytes_out, 9223372036854775807 - bytes_out)",
+    )?;
+    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    for ((hour, tenant), sum) in sums {
+        statement.execute((
+            tenant.as_str(),
+            hour.0,
+            number(sum.requests),
+            number(sum.gas),
+            number(sum.bytes_in),
+            number(sum.bytes_out),
+        ))?;
+    }
+    Ok(())
+}
