@@ -33,9 +33,9 @@ mod component;
 pub use bindings::exports::tollgate::gate::admission::{
     Denied, Ending, GateConfig, KeyField, Permit, Quota, Refusal, RefusedRate, RoutePlan,
 };
-pub use bindings::tollgate::gate::limiter::{Adjustment, Bucket, Limited, TakeError, Unit};
+pub use bindings::tollgate::gate::limiter::{Adjustment, Limited, TakeError};
 pub use bindings::tollgate::gate::policy::{Reasons, Verdict};
 pub use bindings::tollgate::gate::types::{
-    Actor, ActorKind, Charge, Diagnostic, Entry, Facts, Outcome, RateStatus, Usage,
+    Actor, ActorKind, Bucket, Charge, Diagnostic, Entry, Facts, Outcome, RateStatus, Unit, Usage,
 };
 pub use gate::{Gate, Limiter, Policy};

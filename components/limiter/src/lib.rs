@@ -35,8 +35,8 @@ mod store;
 #[cfg(target_family = "wasm")]
 mod component;
 
-pub use bindings::exports::tollgate::gate::limiter::{Adjustment, Bucket, Limited, TakeError, Unit};
-pub use bindings::tollgate::gate::types::{Charge, Diagnostic, RateStatus};
+pub use bindings::exports::tollgate::gate::limiter::{Adjustment, Limited, TakeError};
+pub use bindings::tollgate::gate::types::{Bucket, Charge, Diagnostic, RateStatus, Unit};
 pub use gcra::{Corrupt, VALUE_BYTES};
 pub use limiter::{KEY_BYTES_MAX, Limiter};
 pub use store::{Store, StoreError, Swap};
