@@ -15,6 +15,8 @@ mod bindings {
         world: "tollgate:gate/policy-engine",
         path: ["../../wit/deps/keyvalue", "../../wit/platform", "../../wit/gate"],
     });
+    export!(Component with_types_in self);
+    use super::Component;
 }
 
 use bindings::exports::tollgate::gate::policy as wit;
@@ -26,8 +28,6 @@ thread_local! {
 }
 
 struct Component;
-
-bindings::export!(Component with_types_in bindings);
 
 impl wit::Guest for Component {
     fn configure(config: Vec<u8>) -> Result<(), Vec<types::Diagnostic>> {

@@ -3,6 +3,7 @@
 use crate::directory::{Directory, RawEntity};
 use crate::facts::{Diagnostic, Facts, Reasons, Verdict};
 use crate::question::{Constructors, Question};
+use crate::reads::Reads;
 use crate::rules::{self, Rule};
 use crate::scope::ScopeIndex;
 use crate::vocabulary::Vocabulary;
@@ -84,6 +85,9 @@ impl Active {
         let constructors = Constructors::new().map_err(|error| one(Diagnostic::new(error)))?;
         let directory = Directory::new(raw.entities, &words)?;
         let rules = rules::parse(&raw.policies, &words, &directory)?;
+        if rules.iter().any(|rule| rule.reads.any(Reads::TIME)) {
+            constructors.warm_up().map_err(|error| one(Diagnostic::new(error)))?;
+        }
         let scopes = ScopeIndex::new(&rules, &words, &directory);
         Ok(Self { words, directory, rules, scopes, constructors, no_slots: SlotEnv::new() })
     }

@@ -34,11 +34,11 @@ impl Reads {
         let mut reads = Self::NOTHING;
         let mut mentions = Self::NOTHING;
         let mut looks_up = false;
-        // `context` by itself, not as the left side of an attribute.
-        let mut bare_contexts = 0_usize;
+        // How often `context` stands there, and how often of these as the left side of an attribute.
+        let (mut contexts, mut accesses) = (0_usize, 0_usize);
         for part in expression.subexpressions() {
             match part.expr_kind() {
-                ExprKind::Var(Var::Context) => bare_contexts += 1,
+                ExprKind::Var(Var::Context) => contexts += 1,
                 ExprKind::Var(Var::Principal) => mentions = mentions.and(Self::PRINCIPAL),
                 ExprKind::Var(Var::Action) => mentions = mentions.and(Self::ACTION),
                 ExprKind::Var(Var::Resource) => mentions = mentions.and(Self::RESOURCE),
@@ -50,7 +50,7 @@ impl Reads {
                 }
                 ExprKind::GetAttr { expr, attr } | ExprKind::HasAttr { expr, attr } => {
                     if is_context(expr) {
-                        bare_contexts = bare_contexts.saturating_sub(1);
+                        accesses += 1;
                         reads = reads.and(Self::attribute(attr));
                     } else {
                         looks_up = true;
@@ -59,14 +59,14 @@ impl Reads {
                 ExprKind::ExtHasAttr { expr, attrs } => {
                     looks_up = true;
                     if is_context(expr) {
-                        bare_contexts = bare_contexts.saturating_sub(1);
+                        accesses += 1;
                         reads = reads.and(Self::attribute(attrs.first()));
                     }
                 }
                 _ => {}
             }
         }
-        if bare_contexts > 0 {
+        if contexts != accesses {
             reads = reads.and(Self::CONTEXT);
         }
         if looks_up { reads.and(mentions) } else { reads }
@@ -112,4 +112,43 @@ impl Reads {
 
 fn is_context(expression: &Expr) -> bool {
     matches!(expression.expr_kind(), ExprKind::Var(Var::Context))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reads(expression: &str) -> Reads {
+        Reads::of(&expression.parse().unwrap())
+    }
+
+    #[test]
+    fn attributes_of_the_context_are_told_apart() {
+        assert_eq!(reads("true"), Reads::NOTHING);
+        assert_eq!(reads("context.path like \"/*\" || context[\"path\"] == \"/\""), Reads::PATH);
+        assert_eq!(
+            reads("context has query && context.host == context.query"),
+            Reads::QUERY.and(Reads::HOST)
+        );
+        assert_eq!(reads("context.headers.hasTag(\"a\")"), Reads::HEADERS);
+        assert_eq!(reads("!(context has headers.a)"), Reads::HEADERS);
+    }
+
+    #[test]
+    fn a_context_that_is_passed_on_is_read_whole() {
+        assert_eq!(reads("context == context"), Reads::CONTEXT);
+        assert_eq!(reads("(if true then context else context).path == \"/\""), Reads::CONTEXT);
+        assert_eq!(reads("context.path == \"/\" && [context].contains(context)"), Reads::CONTEXT);
+        assert_eq!(reads("context.unheardOf"), Reads::CONTEXT);
+    }
+
+    #[test]
+    fn entities_are_read_only_where_something_is_looked_up() {
+        assert_eq!(reads("principal == Client::\"a/b\" && resource == resource"), Reads::NOTHING);
+        assert_eq!(reads("principal in Group::\"a/b\""), Reads::PRINCIPAL);
+        assert_eq!(reads("resource.app == App::\"a/b\""), Reads::RESOURCE);
+        assert_eq!(reads("Client::\"a/b\".hasTag(\"x\")"), Reads::PRINCIPAL);
+        assert_eq!(reads("action in Action::\"read\""), Reads::ACTION);
+        assert_eq!(reads("Group::\"a/b\" in Group::\"a/c\""), Reads::NOTHING);
+    }
 }

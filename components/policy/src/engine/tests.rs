@@ -265,6 +265,25 @@ fn a_broken_configuration_leaves_the_old_one_in_force() {
     assert_eq!(engine.decide(&facts()), deny(&[]));
 }
 
+#[test]
+fn the_policies_of_the_readme_are_accepted_and_do_what_they_say() {
+    let readme = include_str!("../../README.md");
+    let block = |language: &str| {
+        let (_, rest) = readme.split_once(&format!("```{language}\n")).unwrap();
+        rest.split_once("```").unwrap().0
+    };
+    Engine::new().configure(block("json").as_bytes()).unwrap();
+    let engine = engine(block("cedar"));
+    assert_eq!(engine.decide(&facts()), allow(&["read"]));
+    assert_eq!(engine.decide(&Facts { path: "/admin".into(), ..facts() }), deny(&["admin"]));
+    let post = || Facts { method: "POST".into(), actor: client("ada", &["staff"]), ..facts() };
+    assert_eq!(engine.decide(&post()), deny(&["network", "size"]));
+    let good = Facts { client_address: "10.0.0.1".into(), body_length: Some(9), ..post() };
+    assert_eq!(engine.decide(&good), allow(&["staff-write"]));
+    assert_eq!(engine.decide(&Facts { scheme: "http".into(), ..good }), deny(&["https"]));
+    assert_eq!(engine.decide(&Facts { app: "shop".into(), ..facts() }), deny(&["launch"]));
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_a_configuration_or_diagnostics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
