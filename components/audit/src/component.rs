@@ -21,7 +21,7 @@ use crate::{Actor, ActorKind, Entry, LimitUse, Log, LogError, Outcome, Signer, S
 mod bindings {
     wit_bindgen::generate!({
         path: ["../../wit/deps/keyvalue", "../../wit/platform", "../../wit/gate"],
-        world: "audit-log",
+        world: "tollgate:gate/audit-log",
         generate_all,
     });
 }
@@ -33,7 +33,12 @@ thread_local! {
 
 struct Component;
 
-bindings::export!(Component with_types_in bindings);
+#[allow(unsafe_code, unreachable_pub, missing_docs, reason = "generated from the WIT")]
+mod export {
+    use super::{Component, bindings};
+
+    bindings::export!(Component with_types_in bindings);
+}
 
 impl Guest for Component {
     fn open(origin: String, store: String) -> Result<u64, AuditError> {

@@ -71,6 +71,7 @@ pub(crate) fn inclusion<N: Nodes>(nodes: &mut N, index: u64, size: u64) -> Resul
 
 /// The proof that the tree of the first `new` leaves begins with the tree of the first `old` ones. The caller has
 /// checked that `old <= new`. Empty if `old` is 0 or equals `new`.
+#[cfg(not(target_family = "wasm"))]
 pub(crate) fn consistency<N: Nodes>(nodes: &mut N, old: u64, new: u64) -> Result<Vec<Hash>, N::Error> {
     if old == 0 || old == new {
         return Ok(Vec::new());
