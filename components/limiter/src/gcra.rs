@@ -5,6 +5,8 @@
 //! `1 / quota` ns: a unit is then exactly `window` ticks, a nanosecond exactly `quota`, and nothing is rounded until
 //! a figure leaves the module. Every product fits 128 bits: `quota < 2^64`, `window < 2^55`.
 
+use crate::divide::divide;
+
 /// The size of a stored value, bytes.
 pub const VALUE_BYTES: usize = 41;
 const VERSION: u8 = 1;
@@ -62,7 +64,8 @@ impl Rate {
 
     /// Ticks to whole nanoseconds, rounded up.
     fn wait(self, ticks: u128) -> u64 {
-        u64::try_from(ticks.div_ceil(self.ticks_per_ns())).unwrap_or(u64::MAX)
+        let (whole, rest) = divide(ticks, self.quota);
+        whole.saturating_add(u64::from(rest > 0))
     }
 }
 
@@ -148,7 +151,7 @@ impl Level {
 
     pub(crate) fn standing(self, rate: Rate, now: u64) -> Standing {
         let room = rate.capacity().saturating_sub(self.ahead(rate, now));
-        let remaining = u64::try_from(room / rate.ticks_per_unit()).unwrap_or(u64::MAX).min(rate.quota);
+        let (remaining, _) = divide(room, rate.window);
         if remaining == rate.quota {
             return Standing { remaining, reset_after: 0 };
         }
@@ -159,14 +162,12 @@ impl Level {
     /// The stored form: a version byte, then five big-endian u64: the TAT in whole Unix nanoseconds and its fraction
     /// in ticks, the latest `now`, the quota, the window.
     pub(crate) fn encode(self, rate: Rate) -> [u8; VALUE_BYTES] {
-        let tat_ns = u64::try_from(self.tat / rate.ticks_per_ns()).unwrap_or(u64::MAX);
-        let fraction = u64::try_from(self.tat % rate.ticks_per_ns()).unwrap_or(0);
-        let fields = [tat_ns, fraction, self.seen, rate.quota, rate.window];
+        let (tat_ns, fraction) = divide(self.tat, rate.quota);
         let mut value = [VERSION; VALUE_BYTES];
-        for (place, field) in
-            value.iter_mut().skip(1).zip(fields.iter().flat_map(|field| field.to_be_bytes()))
-        {
-            *place = field;
+        let (_, fields) = value.split_at_mut(1);
+        let (fields, _) = fields.as_chunks_mut::<8>();
+        for (place, field) in fields.iter_mut().zip([tat_ns, fraction, self.seen, rate.quota, rate.window]) {
+            *place = field.to_be_bytes();
         }
         value
     }

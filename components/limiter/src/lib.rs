@@ -28,6 +28,7 @@ mod bindings {
 }
 
 mod buckets;
+mod divide;
 mod gcra;
 mod limiter;
 mod store;
