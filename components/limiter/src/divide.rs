@@ -2,8 +2,8 @@
 
 /// The quotient, at most the largest u64, and the remainder. The divisor is not 0.
 ///
-/// In wasm the compiler's own division of 128 bits costs as much as the rest of a take. Here a number that fits 64
-/// bits is divided as such, and any other by schoolbook, in two digits of 32 bits.
+/// In wasm the compiler's own division of 128 bits made up a quarter of a take. Here a number that fits 64 bits is
+/// divided as such, and any other by schoolbook, in two digits of 32 bits.
 pub(crate) fn divide(number: u128, divisor: u64) -> (u64, u64) {
     let (high, low) = (upper(number), lower(number));
     if high == 0 {
