@@ -1,0 +1,263 @@
+//! The two bodies, counted. A response body that is not whole never ends as if it were; and its end is held back
+//! until the request's record is durable, so that whoever has a whole response has a record.
+
+use crate::fault::Fault;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use tokio::sync::oneshot;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+/// A request body, as an adapter hands it in.
+pub type RequestBody = WasiBody;
+
+/// The response is cut here: the connection or stream must be aborted.
+#[derive(Debug, thiserror::Error)]
+#[error("the response was cut: {0}")]
+pub struct Cut(&'static str);
+
+/// How a response body ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyEnd {
+    /// All of it was handed on.
+    Whole,
+    /// The guest's part broke off.
+    Cut(Fault),
+    /// The client went before the end.
+    Abandoned,
+}
+
+/// The request body: no longer than the limit, and counted.
+pub(crate) struct CountedRequest {
+    inner: RequestBody,
+    limit: u64,
+    count: Arc<AtomicU64>,
+}
+
+impl CountedRequest {
+    pub(crate) fn new(inner: RequestBody, limit: u64, count: Arc<AtomicU64>) -> Self {
+        Self { inner, limit, count }
+    }
+}
+
+impl Body for CountedRequest {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            let sum = self.count.fetch_add(data.len() as u64, Relaxed).saturating_add(data.len() as u64);
+            if sum > self.limit {
+                return Poll::Ready(Some(Err(Error::HttpRequestBodySize(Some(self.limit)))));
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// What the body and the run know of each other.
+#[derive(Default)]
+pub(crate) struct Tail {
+    /// Set before the guest's store is dropped: a body that ends after that was cut.
+    fault: Mutex<Option<Fault>>,
+    /// Bytes that were handed on.
+    pub(crate) bytes: AtomicU64,
+}
+
+impl Tail {
+    pub(crate) fn fail(&self, fault: Fault) {
+        *self.fault.lock() = Some(fault);
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        *self.fault.lock()
+    }
+}
+
+/// The response body that an adapter sends.
+pub struct ResponseBody(Inner);
+
+enum Inner {
+    /// The host's own text.
+    Ready(Option<Bytes>),
+    /// A guest's.
+    Guest(Box<GuestBody>),
+}
+
+struct GuestBody {
+    inner: WasiBody,
+    tail: Arc<Tail>,
+    limit: u64,
+    /// Bytes to come, where the response's head announced a length.
+    announced: Option<u64>,
+    stage: Stage,
+    ended: Option<oneshot::Sender<BodyEnd>>,
+    settled: oneshot::Receiver<bool>,
+}
+
+enum Stage {
+    Streaming,
+    /// Everything is there; the last frame waits for the record.
+    Holding(Option<Frame<Bytes>>),
+    Done,
+}
+
+/// The two ends that a guest's body is tied to.
+pub(crate) struct Ties {
+    /// Told how the body ended.
+    pub(crate) ended: oneshot::Sender<BodyEnd>,
+    /// Tells that the record is durable; false or dropped when it could not be made.
+    pub(crate) settled: oneshot::Receiver<bool>,
+}
+
+impl ResponseBody {
+    /// A body of the host's own.
+    pub(crate) fn ready(bytes: Bytes) -> Self {
+        Self(Inner::Ready(Some(bytes).filter(|bytes| !bytes.is_empty())))
+    }
+
+    /// A guest's body of at most `limit` bytes.
+    pub(crate) fn guest(
+        inner: WasiBody,
+        tail: Arc<Tail>,
+        limit: u64,
+        announced: Option<u64>,
+        ties: Ties,
+    ) -> Self {
+        let Ties { ended, settled } = ties;
+        let stage = Stage::Streaming;
+        Self(Inner::Guest(Box::new(GuestBody {
+            inner,
+            tail,
+            limit,
+            announced,
+            stage,
+            ended: Some(ended),
+            settled,
+        })))
+    }
+}
+
+impl GuestBody {
+    fn end(&mut self, end: BodyEnd) {
+        if let Some(ended) = self.ended.take() {
+            // The run may be over and gone already; then nobody waits for this.
+            let _ = ended.send(end);
+        }
+    }
+
+    fn cut(&mut self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        self.stage = Stage::Done;
+        self.end(BodyEnd::Cut(fault));
+        Poll::Ready(Some(Err(Cut(fault.code()))))
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if matches!(self.stage, Stage::Streaming) {
+            match std::task::ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+                Some(Ok(frame)) => match self.count(&frame) {
+                    Ok(false) => return Poll::Ready(Some(Ok(frame))),
+                    Ok(true) => self.hold(Some(frame)),
+                    Err(fault) => return self.cut(fault),
+                },
+                Some(Err(_)) => {
+                    let fault = self.tail.fault().unwrap_or(Fault::BadResponse);
+                    return self.cut(fault);
+                }
+                None => match (self.tail.fault(), self.announced) {
+                    (Some(fault), _) => return self.cut(fault),
+                    (None, Some(1..)) => return self.cut(Fault::BadResponse),
+                    (None, _) => self.hold(None),
+                },
+            }
+        }
+        match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Holding(frame) => match Pin::new(&mut self.settled).poll(context) {
+                Poll::Pending => {
+                    self.stage = Stage::Holding(frame);
+                    Poll::Pending
+                }
+                Poll::Ready(Ok(true)) => Poll::Ready(frame.map(Ok)),
+                Poll::Ready(_) => Poll::Ready(Some(Err(Cut("no record could be made")))),
+            },
+            Stage::Streaming | Stage::Done => Poll::Ready(None),
+        }
+    }
+
+    fn hold(&mut self, frame: Option<Frame<Bytes>>) {
+        self.stage = Stage::Holding(frame);
+        self.end(BodyEnd::Whole);
+    }
+
+    /// Counts a frame; true when it is the last by the announced length.
+    fn count(&mut self, frame: &Frame<Bytes>) -> Result<bool, Fault> {
+        let Some(data) = frame.data_ref() else { return Ok(false) };
+        let length = data.len() as u64;
+        if self.tail.bytes.fetch_add(length, Relaxed).saturating_add(length) > self.limit {
+            return Err(Fault::ResponseTooLarge);
+        }
+        match &mut self.announced {
+            Some(left) => {
+                *left = left.checked_sub(length).ok_or(Fault::BadResponse)?;
+                Ok(*left == 0)
+            }
+            None => Ok(false),
+        }
+    }
+}
+
+impl Drop for GuestBody {
+    fn drop(&mut self) {
+        self.end(BodyEnd::Abandoned);
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match &mut self.get_mut().0 {
+            Inner::Ready(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Inner::Guest(body) => body.poll(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Inner::Ready(bytes) => bytes.is_none(),
+            Inner::Guest(body) => matches!(body.stage, Stage::Done),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Inner::Ready(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Inner::Guest(body) => body.announced.map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

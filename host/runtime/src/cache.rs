@@ -1,0 +1,161 @@
+//! Compiled code on disk, so that a component is compiled once on each host.
+//!
+//! An entry is named by blake3 over the component's bytes, the engine's compatibility hash and the gas schedule. Such
+//! a file is native code: to load a forged one would be to run it. So each has a MAC under a key that only this host
+//! has, the directory is closed to others, and nothing that was compiled elsewhere is ever taken.
+
+use std::fs::{self, File, OpenOptions};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+const KEY_FILE: &str = "mac.key";
+const CONTEXT: &str = "tollgate compile cache v1";
+
+/// A directory of compiled components.
+pub(crate) struct CompileCache {
+    dir: PathBuf,
+    key: [u8; 32],
+}
+
+/// Why a component could not be had from its bytes.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The directory or a file in it can't be used.
+    #[error("compile cache `{path}`: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The directory or its key can be read by others.
+    #[error("compile cache `{path}` is open to other users: run `chmod {mode} {path}`")]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// The mode that it should have.
+        mode: &'static str,
+    },
+    /// The engine refuses the component.
+    #[error("it does not compile: {0:#}")]
+    Compile(wasmtime::Error),
+}
+
+impl CompileCache {
+    /// Opens the directory, and makes it and its key if there is none.
+    pub(crate) fn open(dir: &Path) -> Result<Self, CacheError> {
+        let io = |source| CacheError::Io { path: dir.to_owned(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
+        if fs::metadata(dir).map_err(io)?.permissions().mode() & 0o077 != 0 {
+            return Err(CacheError::Open { path: dir.to_owned(), mode: "700" });
+        }
+        let key = read_or_make_key(&dir.join(KEY_FILE))?;
+        Ok(Self { dir: dir.to_owned(), key })
+    }
+
+    /// The component, from the cache or compiled now. Blocks, and may take a minute for an interpreter.
+    pub(crate) fn component(
+        &self,
+        engine: &Engine,
+        salt: &[u8],
+        bytes: &[u8],
+    ) -> Result<Component, CacheError> {
+        let name = entry_name(engine, salt, bytes);
+        let path = self.dir.join(format!("{name}.cwasm"));
+        if let Some(component) = self.load(engine, &path) {
+            return Ok(component);
+        }
+        let code = engine.precompile_component(bytes).map_err(CacheError::Compile)?;
+        self.store(&path, &code).map_err(|source| CacheError::Io { path: path.clone(), source })?;
+        match self.load(engine, &path) {
+            Some(component) => Ok(component),
+            None => Component::new(engine, bytes).map_err(CacheError::Compile),
+        }
+    }
+
+    fn load(&self, engine: &Engine, path: &Path) -> Option<Component> {
+        let expected = fs::read(mac_path(path)).ok()?;
+        if self.mac(path).ok()?.as_bytes() != expected.as_slice() {
+            tracing::warn!(target: "tollgate::cache", path = %path.display(), "compiled code has a wrong MAC: compiling anew");
+            return None;
+        }
+        // SAFETY: the file has this host's MAC, so it is what `precompile_component` wrote; the directory is the
+        // host's alone, so nobody changes it between the check and the mapping or later.
+        #[expect(
+            unsafe_code,
+            reason = "the one place where native code is loaded; the MAC above is its warrant"
+        )]
+        let loaded = unsafe { Component::deserialize_file(engine, path) };
+        loaded
+            .inspect_err(
+                |error| tracing::warn!(target: "tollgate::cache", %error, "compiled code was refused"),
+            )
+            .ok()
+    }
+
+    fn store(&self, path: &Path, code: &[u8]) -> io::Result<()> {
+        write_private(path, code)?;
+        let mac = self.mac(path)?;
+        write_private(&mac_path(path), mac.as_bytes())
+    }
+
+    fn mac(&self, path: &Path) -> io::Result<blake3::Hash> {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update_reader(File::open(path)?)?;
+        Ok(hasher.finalize())
+    }
+}
+
+fn entry_name(engine: &Engine, salt: &[u8], bytes: &[u8]) -> blake3::Hash {
+    /// Lets a blake3 hasher take what is only `Hash`.
+    struct Into<'a>(&'a mut blake3::Hasher);
+    impl Hasher for Into<'_> {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
+    hasher.update(blake3::hash(bytes).as_bytes());
+    engine.precompile_compatibility_hash().hash(&mut Into(&mut hasher));
+    hasher.update(salt);
+    hasher.finalize()
+}
+
+fn mac_path(path: &Path) -> PathBuf {
+    path.with_extension("mac")
+}
+
+/// Written beside its place, synced, then renamed: an entry is whole or not there.
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
+}
+
+fn read_or_make_key(path: &Path) -> Result<[u8; 32], CacheError> {
+    let io = |source| CacheError::Io { path: path.to_owned(), source };
+    let mut key = [0; 32];
+    match File::open(path) {
+        Ok(mut file) => {
+            if file.metadata().map_err(io)?.permissions().mode() & 0o077 != 0 {
+                return Err(CacheError::Open { path: path.to_owned(), mode: "600" });
+            }
+            file.read_exact(&mut key).map_err(io)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            getrandom::fill(&mut key).map_err(|error| io(io::Error::other(error.to_string())))?;
+            write_private(path, &key).map_err(io)?;
+        }
+        Err(error) => return Err(io(error)),
+    }
+    Ok(key)
+}

@@ -1,0 +1,105 @@
+//! The two engines, and the clock that drives their epochs.
+//!
+//! Tenants' apps run in one with fuel and epochs; gate components, which are not billed, in one with epochs alone.
+//! Both come out of one constructor together with their ticker: an engine without a ticker would have limits that
+//! never fire.
+
+use crate::gas::Schedule;
+use crate::limits::Capacity;
+use std::thread;
+use std::time::Duration;
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
+
+/// One tick of the epoch. A CPU limit is held to within one tick.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+
+/// Stack for guest code, and for the fiber that it and the host's functions run on.
+const WASM_STACK_BYTES: usize = 512 << 10;
+const FIBER_STACK_BYTES: usize = 1 << 20;
+
+/// Core modules, memories and tables that one component may bring on average; interpreters bring tens of the first
+/// and a few of the others.
+const CORE_INSTANCES: u32 = 20;
+const MEMORIES: u32 = 2;
+const TABLES: u32 = 4;
+
+/// Elements of one table: a Python component has about 30,000 functions in its.
+const TABLE_ELEMENTS: usize = 100_000;
+
+/// The engines of one host.
+pub(crate) struct Engines {
+    pub(crate) apps: Engine,
+    pub(crate) gates: Engine,
+}
+
+impl Engines {
+    /// Makes both engines and starts their tickers.
+    pub(crate) fn start(capacity: &Capacity, schedule: &Schedule) -> wasmtime::Result<Self> {
+        let mut apps = config(capacity.instances, capacity);
+        apps.consume_fuel(true).operator_cost(schedule.operator_cost());
+        let gates = config(capacity.gate_instances.saturating_mul(16), capacity);
+        let engines = Self { apps: Engine::new(&apps)?, gates: Engine::new(&gates)? };
+        ticker(&engines.apps)?;
+        ticker(&engines.gates)?;
+        Ok(engines)
+    }
+}
+
+/// What both engines have in common.
+fn config(instances: u32, capacity: &Capacity) -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .wasm_component_model(true)
+        .wasm_component_model_async(true)
+        // Half of the engine's advisories of the last year are in these; no guest toolchain of ours needs one.
+        .wasm_features(
+            WasmFeatures::GC
+                | WasmFeatures::EXCEPTIONS
+                | WasmFeatures::LEGACY_EXCEPTIONS
+                | WasmFeatures::FUNCTION_REFERENCES
+                | WasmFeatures::THREADS
+                | WasmFeatures::SHARED_EVERYTHING_THREADS
+                | WasmFeatures::STACK_SWITCHING
+                | WasmFeatures::MEMORY64,
+            false,
+        )
+        // The same bytes give the same results on every machine.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .async_stack_size(FIBER_STACK_BYTES)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances, capacity)));
+    config
+}
+
+fn pool(instances: u32, capacity: &Capacity) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
+        .total_memories(instances.saturating_mul(MEMORIES))
+        .total_tables(instances.saturating_mul(TABLES))
+        .total_stacks(instances.saturating_mul(2))
+        .max_memory_size(capacity.memory_bytes)
+        .table_elements(TABLE_ELEMENTS)
+        .max_unused_warm_slots(instances)
+        .decommit_batch_size(16)
+        .linear_memory_keep_resident(capacity.resident_bytes)
+        .table_keep_resident(capacity.resident_bytes)
+        .async_stack_keep_resident(64 << 10)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+/// Advances the epoch once a tick, until the engine is gone.
+fn ticker(engine: &Engine) -> wasmtime::Result<()> {
+    let weak = engine.weak();
+    thread::Builder::new().name("tollgate-epoch".into()).spawn(move || {
+        while let Some(engine) = weak.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            thread::sleep(TICK);
+        }
+    })?;
+    Ok(())
+}

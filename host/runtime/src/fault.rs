@@ -1,0 +1,153 @@
+//! Why a run ended badly. The one place where the engine's errors become our own.
+
+use std::fmt;
+use wasmtime::Trap;
+
+/// A limit that a run broke. Raised as an error through the engine, and found again by [`Fault::of`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Breach {
+    Gas,
+    Cpu,
+    Deadline,
+    HostWait,
+    HostCalls,
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Fault::from(*self).code())
+    }
+}
+
+impl std::error::Error for Breach {}
+
+/// Whose fault an ending is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// The caller.
+    Client,
+    /// The app.
+    Guest,
+    /// This host.
+    Host,
+    /// A service that the app or the host depends on.
+    Upstream,
+}
+
+/// Why a run ended badly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The fuel ran out.
+    OutOfFuel,
+    /// The gas ran out.
+    OutOfGas,
+    /// The CPU time ran out.
+    CpuTime,
+    /// The wall clock ran out.
+    Deadline,
+    /// It waited too long for the host.
+    HostWait,
+    /// It made too many calls into the host.
+    HostCalls,
+    /// It needed more memory than it may have.
+    OutOfMemory,
+    /// Its stack overflowed.
+    StackOverflow,
+    /// The response body is longer than it may be.
+    ResponseTooLarge,
+    /// It ended without a response.
+    NoResponse,
+    /// It answered with a `wasi:http` error code.
+    ErrorCode,
+    /// The response's head is not valid HTTP, or has a status that only the host may send.
+    BadResponse,
+    /// It left by `wasi:cli/exit`.
+    Exit,
+    /// Any other trap: an unreachable instruction, an access out of bounds and the like.
+    Trap,
+    /// The host could not make an instance, or lost it by a fault of its own.
+    Host,
+}
+
+impl Fault {
+    /// The name in records, metrics, logs and problem documents.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::OutOfFuel => "out-of-fuel",
+            Self::OutOfGas => "out-of-gas",
+            Self::CpuTime => "cpu-time",
+            Self::Deadline => "deadline",
+            Self::HostWait => "host-wait",
+            Self::HostCalls => "host-calls",
+            Self::OutOfMemory => "out-of-memory",
+            Self::StackOverflow => "stack-overflow",
+            Self::ResponseTooLarge => "response-too-large",
+            Self::NoResponse => "no-response",
+            Self::ErrorCode => "error-code",
+            Self::BadResponse => "bad-response",
+            Self::Exit => "exit",
+            Self::Trap => "trap",
+            Self::Host => "host-fault",
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn blame(self) -> Blame {
+        match self {
+            Self::Host => Blame::Host,
+            _ => Blame::Guest,
+        }
+    }
+
+    /// What the engine's error means. `memory_denied` tells that the store was refused memory before: a guest whose
+    /// allocator then gives up reports only an unreachable instruction.
+    pub(crate) fn of(error: &wasmtime::Error, memory_denied: bool) -> Self {
+        if let Some(breach) = error.downcast_ref::<Breach>() {
+            return (*breach).into();
+        }
+        if error.downcast_ref::<wasmtime_wasi::I32Exit>().is_some() {
+            return if memory_denied { Self::OutOfMemory } else { Self::Exit };
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => Self::OutOfFuel,
+            Some(Trap::Interrupt) => Self::CpuTime,
+            Some(Trap::StackOverflow) => Self::StackOverflow,
+            _ if memory_denied => Self::OutOfMemory,
+            Some(_) => Self::Trap,
+            None if error
+                .downcast_ref::<wasmtime_wasi_http::p3::bindings::http::types::ErrorCode>()
+                .is_some() =>
+            {
+                Self::ErrorCode
+            }
+            None if error
+                .downcast_ref::<wasmtime_wasi_http::p2::bindings::http::types::ErrorCode>()
+                .is_some() =>
+            {
+                Self::ErrorCode
+            }
+            None if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() => Self::Host,
+            // Whatever else the engine reports while a guest runs was brought about by the guest: a handle that is
+            // not there, a string that is not UTF-8, a response set twice.
+            None => Self::Trap,
+        }
+    }
+}
+
+impl From<Breach> for Fault {
+    fn from(breach: Breach) -> Self {
+        match breach {
+            Breach::Gas => Self::OutOfGas,
+            Breach::Cpu => Self::CpuTime,
+            Breach::Deadline => Self::Deadline,
+            Breach::HostWait => Self::HostWait,
+            Breach::HostCalls => Self::HostCalls,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}

@@ -1,0 +1,382 @@
+//! The gate: policy, limiter and the order of admission, composed of three signed components into one.
+//!
+//! The composition is derived, like compiled code: each part was verified by itself and keeps its digest. Instances
+//! stay warm, and each is used by one request at a time; one that fails is dropped, and while a gate keeps failing
+//! new ones are made with growing pauses.
+
+use crate::bindings::admission::{self, GateConfig, Quota, RoutePlan};
+use crate::bindings::tollgate::gate::limiter;
+use crate::bindings::{Diagnostic, Entry, Facts};
+use crate::cache::CacheError;
+use crate::clock::RunClock;
+use crate::limits::Limits;
+use crate::link;
+use crate::load::{LoadError, Manifest};
+use crate::names::Name;
+use crate::runtime::Runtime;
+use crate::state::{State, StoreParts};
+use crate::store::{armed, metered};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tollgate_trust::Verified;
+use wac_graph::types::Package;
+use wac_graph::{CompositionGraph, EncodeOptions};
+use wasmtime::Store;
+use wasmtime::component::InstancePre;
+
+/// What a decision may take. A policy set that needs more is not for every request.
+const DECISION_CPU: Duration = Duration::from_millis(100);
+const DECISION_WALL: Duration = Duration::from_secs(2);
+const GATE_MEMORY_BYTES: usize = 64 << 20;
+
+/// What it may take to make an instance and configure it: a thousand policies are parsed in about 0.1 s.
+const CONFIGURE_CPU: Duration = Duration::from_secs(5);
+const CONFIGURE_WALL: Duration = Duration::from_secs(20);
+
+/// The store that buckets count in.
+const COUNTS: &str = "limits";
+
+/// The pause after a failure, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The parts of a gate, each verified.
+pub struct GateParts {
+    /// The order of admission.
+    pub gate: Verified,
+    /// The policy engine.
+    pub policy: Verified,
+    /// The rate limiter.
+    pub limiter: Verified,
+}
+
+/// What a gate is to do for one tenant.
+#[derive(Debug, Clone)]
+pub struct GateSetting {
+    /// The tenant.
+    pub tenant: Name,
+    /// What the policy engine is configured with.
+    pub policy: Vec<u8>,
+    /// The buckets.
+    pub buckets: Vec<BucketSetting>,
+    /// For each route, the buckets that it draws on.
+    pub routes: Vec<(Name, Vec<Name>)>,
+    /// What the counts stand on.
+    pub backend: crate::Backend,
+    /// Where it is configured.
+    pub manifest: Manifest,
+}
+
+/// One bucket of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketSetting {
+    /// Its name.
+    pub name: Name,
+    /// What it counts.
+    pub unit: Unit,
+    /// Units in each window.
+    pub quota: u64,
+    /// The window.
+    pub window: Duration,
+    /// What tells one count from another.
+    pub key: Vec<KeyField>,
+    /// For gas: what is taken at admission.
+    pub reserve: u64,
+}
+
+/// What a bucket counts.
+pub use limiter::Unit;
+
+/// What tells one count of a bucket from another.
+pub use admission::KeyField;
+
+/// What to do while a gate can't decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FailureMode {
+    /// Nobody passes.
+    #[default]
+    Closed,
+    /// Everybody passes, and the record says so.
+    Open,
+}
+
+/// Proof that the gate let one request in.
+///
+/// Made only by [`Gate::admit`]; taken by value to run; ends in exactly one record.
+#[must_use = "an admitted request must be run and settled"]
+pub struct Permit {
+    pub(crate) policies: Vec<String>,
+    pub(crate) charges: Vec<admission::Charge>,
+    pub(crate) headers: Vec<(String, String)>,
+    /// The gate was down, and the route's failure mode is open.
+    pub(crate) unchecked: bool,
+}
+
+/// Why the gate did not let a request in.
+pub use admission::Refusal;
+
+/// A gate of one tenant, configured.
+pub struct Gate {
+    tenant: Name,
+    parts: StoreParts,
+    limits: Arc<Limits>,
+    pre: InstancePre<State>,
+    indices: admission::GuestIndices,
+    config: GateConfig,
+    idle: Mutex<Vec<Warm>>,
+    most_idle: usize,
+    health: Mutex<Health>,
+}
+
+struct Warm {
+    store: Store<State>,
+    guest: admission::Guest,
+}
+
+/// Since when, and how long, nothing is tried.
+#[derive(Default)]
+struct Health {
+    pause: Option<(Instant, Duration)>,
+}
+
+impl Runtime {
+    /// Composes, compiles and configures a gate.
+    pub async fn load_gate(
+        self: &Arc<Self>,
+        parts: GateParts,
+        setting: GateSetting,
+    ) -> Result<Arc<Gate>, LoadError> {
+        let name = format!("{}/gate", setting.tenant);
+        let compile = |source| LoadError::Compile { name: name.clone(), source: CacheError::Compile(source) };
+        let composed = compose(&parts).map_err(|error| compile(wasmtime::format_err!("{error}")))?;
+        let component = self.compile(&name, self.engines.gates.clone(), [0; 32], composed.into()).await?;
+        let linker = link::gate_linker(&self.engines.gates).map_err(compile)?;
+        let pre = linker.instantiate_pre(&component).map_err(compile)?;
+        let indices = admission::GuestIndices::new(&pre).map_err(compile)?;
+        let store = Name::new(COUNTS).map_err(|error| compile(wasmtime::format_err!("{error}")))?;
+        let bucket = self.buckets.bucket(&setting.tenant, &store, setting.backend).map_err(|error| {
+            LoadError::Grant { name: name.clone(), grant: "limits".into(), reason: error.to_string() }
+        })?;
+        let gate = Arc::new(Gate {
+            parts: StoreParts::for_host(self, &setting.tenant, [(store, bucket)].into(), None),
+            limits: Arc::new(gate_limits()),
+            tenant: setting.tenant.clone(),
+            pre,
+            indices,
+            config: config(&setting),
+            idle: Mutex::default(),
+            most_idle: self.capacity.gate_instances as usize,
+            health: Mutex::default(),
+        });
+        match gate.make().await {
+            Ok(warm) => gate.idle.lock().push(warm),
+            Err(GateError::Configuration(diagnostics)) => {
+                return Err(LoadError::Configuration {
+                    name,
+                    diagnostics: diagnostics.iter().map(line).collect(),
+                });
+            }
+            Err(GateError::Engine(error)) => return Err(compile(error)),
+        }
+        Ok(gate)
+    }
+}
+
+/// One line for one diagnostic.
+fn line(diagnostic: &Diagnostic) -> String {
+    let mut text = diagnostic.message.clone();
+    if let Some(place) = &diagnostic.place {
+        text = format!("`{place}`: {text}");
+    }
+    if let Some(line) = diagnostic.line {
+        text = format!("line {line}: {text}");
+    }
+    text
+}
+
+/// Why a gate instance could not be made or used.
+enum GateError {
+    Configuration(Vec<Diagnostic>),
+    Engine(wasmtime::Error),
+}
+
+impl From<wasmtime::Error> for GateError {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl Gate {
+    /// Asks the gate. One call into one warm instance.
+    pub async fn admit(&self, facts: &Facts, failure: FailureMode) -> Result<Permit, Refusal> {
+        let answered =
+            self.with(async |warm: &mut Warm| warm.guest.call_admit(&mut warm.store, facts).await).await;
+        match answered {
+            Ok(Ok(permit)) => {
+                let admission::Permit { policies, charges, headers } = permit;
+                Ok(Permit { policies, charges, headers, unchecked: false })
+            }
+            Ok(Err(Refusal::Failed(reason))) | Err(reason) if failure == FailureMode::Open => {
+                tracing::error!(target: "tollgate::gate", reason, "the gate failed, and the route lets everybody in");
+                Ok(Permit { policies: Vec::new(), charges: Vec::new(), headers: Vec::new(), unchecked: true })
+            }
+            Ok(Err(refusal)) => Err(refusal),
+            Err(reason) => Err(Refusal::Failed(reason)),
+        }
+    }
+
+    /// Settles what was taken, and has the record made.
+    pub(crate) async fn settle(&self, facts: &Facts, ending: &admission::Ending) -> Result<Entry, String> {
+        self.with(async |warm: &mut Warm| warm.guest.call_settle(&mut warm.store, facts, ending).await).await
+    }
+
+    /// Whether the gate could decide when it was last asked.
+    pub fn is_up(&self) -> bool {
+        self.health.lock().pause.is_none()
+    }
+
+    /// Lends a warm instance to one call. It is given back only if the call went well.
+    async fn with<R>(&self, call: impl AsyncFnOnce(&mut Warm) -> wasmtime::Result<R>) -> Result<R, String> {
+        let idle = self.idle.lock().pop();
+        let mut warm = match idle {
+            Some(warm) => warm,
+            None => self.make_unless_paused().await?,
+        };
+        let clock = Arc::new(RunClock::start(Instant::now()));
+        warm.store.data_mut().meter.begin(clock.clone());
+        warm.store.set_epoch_deadline(1);
+        let failed = match metered(&clock, &self.limits, call(&mut warm)).await {
+            Ok(Ok(answer)) => {
+                self.health.lock().pause = None;
+                self.give_back(warm);
+                return Ok(answer);
+            }
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(breach) => breach.to_string(),
+        };
+        drop(warm);
+        self.failed(&failed);
+        Err(failed)
+    }
+
+    fn give_back(&self, warm: Warm) {
+        let mut idle = self.idle.lock();
+        if idle.len() < self.most_idle {
+            idle.push(warm);
+        }
+    }
+
+    /// Notes a failure: until the pause is over no new instance is made.
+    fn failed(&self, reason: &str) {
+        let mut health = self.health.lock();
+        let pause = health.pause.map_or(FIRST_PAUSE, |(_, pause)| (pause * 2).min(LONGEST_PAUSE));
+        health.pause = Some((Instant::now() + pause, pause));
+        tracing::error!(target: "tollgate::gate", tenant = %self.tenant, reason, ?pause, "a gate instance failed");
+    }
+
+    async fn make_unless_paused(&self) -> Result<Warm, String> {
+        let pause = self.health.lock().pause;
+        if let Some((until, _)) = pause
+            && Instant::now() < until
+        {
+            return Err("the gate failed, and is not tried again yet".into());
+        }
+        self.make().await.map_err(|error| {
+            let reason = match error {
+                GateError::Configuration(diagnostics) => {
+                    diagnostics.iter().map(line).collect::<Vec<_>>().join("; ")
+                }
+                GateError::Engine(error) => format!("{error:#}"),
+            };
+            self.failed(&reason);
+            reason
+        })
+    }
+
+    /// Makes a configured instance.
+    async fn make(&self) -> Result<Warm, GateError> {
+        let clock = Arc::new(RunClock::start(Instant::now()));
+        let state = self.parts.state(&self.limits, clock.clone());
+        let work = async {
+            let mut store = armed(self.pre.engine(), state)?;
+            let instance = self.pre.instantiate_async(&mut store).await?;
+            let guest = self.indices.load(&mut store, &instance)?;
+            let mut warm = Warm { store, guest };
+            match warm.guest.call_configure(&mut warm.store, &self.config).await? {
+                Ok(()) => Ok(warm),
+                Err(diagnostics) => Err(GateError::Configuration(diagnostics)),
+            }
+        };
+        let limits = Limits {
+            cpu: CONFIGURE_CPU,
+            deadline: CONFIGURE_WALL,
+            host_wait: CONFIGURE_WALL,
+            ..(*self.limits).clone()
+        };
+        match metered(&clock, &limits, work).await {
+            Ok(made) => made,
+            Err(breach) => Err(GateError::Engine(wasmtime::Error::new(breach))),
+        }
+    }
+}
+
+/// What every gate instance is bound by.
+fn gate_limits() -> Limits {
+    Limits {
+        cpu: DECISION_CPU,
+        deadline: DECISION_WALL,
+        host_wait: DECISION_WALL,
+        memory_bytes: GATE_MEMORY_BYTES,
+        fuel: u64::MAX / 2,
+        gas: u64::MAX / 2,
+        host_calls: u64::MAX / 2,
+        ..Limits::default()
+    }
+}
+
+fn config(setting: &GateSetting) -> GateConfig {
+    let quota = |bucket: &BucketSetting| Quota {
+        bucket: limiter::Bucket {
+            name: bucket.name.as_str().into(),
+            unit: bucket.unit,
+            quota: bucket.quota,
+            window: u64::try_from(bucket.window.as_nanos()).unwrap_or(u64::MAX),
+        },
+        key: bucket.key.clone(),
+        reserve: bucket.reserve,
+    };
+    let plan = |(route, buckets): &(Name, Vec<Name>)| RoutePlan {
+        route: format!("{}/{route}", setting.tenant),
+        buckets: buckets.iter().map(|name| name.as_str().into()).collect(),
+    };
+    GateConfig {
+        policy: setting.policy.clone(),
+        quotas: setting.buckets.iter().map(quota).collect(),
+        routes: setting.routes.iter().map(plan).collect(),
+        store: COUNTS.into(),
+    }
+}
+
+/// Plugs the policy engine and the limiter into the order of admission.
+fn compose(parts: &GateParts) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    const POLICY: &str = "tollgate:gate/policy@0.1.0";
+    const LIMITER: &str = "tollgate:gate/limiter@0.1.0";
+    const ADMISSION: &str = "tollgate:gate/admission@0.1.0";
+    let mut graph = CompositionGraph::new();
+    let mut part = |name: &str, component: &Verified| {
+        let package = Package::from_bytes(name, None, component.bytes().to_vec(), graph.types_mut())?;
+        let package = graph.register_package(package)?;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(graph.instantiate(package))
+    };
+    let policy = part("tollgate:policy", &parts.policy)?;
+    let limiter = part("tollgate:limiter", &parts.limiter)?;
+    let gate = part("tollgate:gatekeeper", &parts.gate)?;
+    let decides = graph.alias_instance_export(policy, POLICY)?;
+    graph.set_instantiation_argument(gate, POLICY, decides)?;
+    let counts = graph.alias_instance_export(limiter, LIMITER)?;
+    graph.set_instantiation_argument(gate, LIMITER, counts)?;
+    let admits = graph.alias_instance_export(gate, ADMISSION)?;
+    graph.export(admits, ADMISSION)?;
+    Ok(graph.encode(EncodeOptions::default())?)
+}

@@ -1,0 +1,90 @@
+//! Outgoing HTTP for guests: the allow-list, the run's own count, and the deadline; the adapter's transport does the
+//! rest.
+
+use crate::egress::{Egress, EgressError, Origin};
+use crate::limits::Limits;
+use crate::names::Name;
+use crate::seams::{Transport, Upstream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+/// Bytes of an outgoing body that the host holds at one time.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// How long a connection may take when the guest says nothing.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// What one run may send.
+pub(crate) struct Outgoing {
+    pub(crate) tenant: Name,
+    pub(crate) grant: Option<Arc<Egress>>,
+    pub(crate) connections: usize,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) deadline: Instant,
+    pub(crate) sent: u32,
+}
+
+impl Outgoing {
+    /// Everything that can be told before a name is resolved.
+    fn plan(&mut self, uri: &http::Uri, options: Option<RequestOptions>) -> Result<Upstream, EgressError> {
+        let origin = Origin::of(uri)?;
+        let egress = self.grant.clone().filter(|egress| egress.allows(&origin));
+        let egress = egress.ok_or(EgressError::NotAllowed(origin))?;
+        if self.sent >= self.limits.outgoing_requests {
+            let limit = self.limits.outgoing_requests as usize;
+            return Err(EgressError::Limit { what: "outgoing requests in one run", limit });
+        }
+        self.sent += 1;
+        let options = options.unwrap_or_default();
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let within = |asked: Option<Duration>, default: Duration| asked.unwrap_or(default).min(left);
+        Ok(Upstream {
+            tenant: self.tenant.clone(),
+            egress,
+            connections: self.connections,
+            connect: within(options.connect_timeout, CONNECT),
+            first_byte: within(options.first_byte_timeout, left),
+            between_bytes: within(options.between_bytes_timeout, left),
+            deadline: self.deadline,
+        })
+    }
+}
+
+type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Sent = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), Error>> + Send>;
+
+impl WasiHttpHooks for Outgoing {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        io: Io,
+    ) -> Sent {
+        // The transport reports a broken body through the body itself.
+        drop(io);
+        let planned = self.plan(request.uri(), options);
+        let transport = self.transport.clone();
+        let tenant = self.tenant.clone();
+        Box::new(async move {
+            let sent = match planned {
+                Ok(upstream) => transport.send(upstream, request).await,
+                Err(error) => Err(error),
+            };
+            let response = sent.map_err(|error| {
+                tracing::info!(target: "tollgate::egress", %tenant, %error, "outgoing request refused or failed");
+                Error::from(error)
+            })?;
+            Ok((response, Box::new(std::future::ready(Ok(()))) as Io))
+        })
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES
+    }
+}

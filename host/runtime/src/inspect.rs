@@ -1,0 +1,141 @@
+//! What a component asks for and offers, read from its bytes without an engine.
+
+use crate::grants::Grants;
+use crate::link::{Need, granted, needs};
+use wasmparser::{Encoding, Parser, Payload};
+
+/// The largest component, in bytes.
+pub const MAX_COMPONENT_BYTES: usize = 64 << 20;
+
+/// What stands in a component.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inspection {
+    /// Size in bytes.
+    pub bytes: usize,
+    /// Its imports, in the order of the file.
+    pub imports: Vec<Import>,
+    /// The names of its exports.
+    pub exports: Vec<String>,
+    /// Core modules, nested ones included.
+    pub core_modules: usize,
+    /// Memories that those modules define: the initial and the greatest size of each, in bytes.
+    pub memories: Vec<(u64, Option<u64>)>,
+}
+
+/// One import of a component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Import {
+    /// Its name: an interface with its version, mostly.
+    pub name: String,
+    /// The line of the app's `grants` table that covers it; none when it needs no grant, or no grant can cover it.
+    pub grant: Option<&'static str>,
+    /// Whether this host has it at all.
+    pub known: bool,
+}
+
+/// Bytes that are no component.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedError {
+    /// More bytes than any component may have.
+    #[error("it has {bytes} bytes, more than {MAX_COMPONENT_BYTES}")]
+    TooLarge {
+        /// How many it has.
+        bytes: usize,
+    },
+    /// A core module.
+    #[error(
+        "it is a core module, not a component: build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    /// Neither.
+    #[error("it is not WebAssembly: {0}")]
+    NotWasm(String),
+}
+
+impl Inspection {
+    /// Reads a component. Takes time in proportion to its size, and looks at no function's body.
+    pub fn of(bytes: &[u8]) -> Result<Self, MalformedError> {
+        if bytes.len() > MAX_COMPONENT_BYTES {
+            return Err(MalformedError::TooLarge { bytes: bytes.len() });
+        }
+        let malformed = |error: wasmparser::BinaryReaderError| MalformedError::NotWasm(error.to_string());
+        let mut inspection = Self { bytes: bytes.len(), ..Self::default() };
+        let mut depth = 0_usize;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload.map_err(malformed)? {
+                Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                    return Err(MalformedError::CoreModule);
+                }
+                Payload::ModuleSection { .. } => {
+                    depth += 1;
+                    inspection.core_modules += 1;
+                }
+                Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    for import in section {
+                        inspection.imports.push(Import::named(import.map_err(malformed)?.name.name));
+                    }
+                }
+                Payload::ComponentExportSection(section) if depth == 0 => {
+                    for export in section {
+                        inspection.exports.push(export.map_err(malformed)?.name.name.to_owned());
+                    }
+                }
+                Payload::MemorySection(section) => {
+                    for memory in section {
+                        let memory = memory.map_err(malformed)?;
+                        let page = 1_u64 << memory.page_size_log2.unwrap_or(16);
+                        let size = |pages: u64| pages.saturating_mul(page);
+                        inspection.memories.push((size(memory.initial), memory.maximum.map(size)));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(inspection)
+    }
+
+    /// The first import that these grants do not cover.
+    pub(crate) fn ungranted(&self, grants: &Grants) -> Option<&Import> {
+        self.imports.iter().find(|import| !granted(needs(&import.name), grants))
+    }
+}
+
+impl Import {
+    fn named(name: &str) -> Self {
+        let need = needs(name);
+        let grant = match need {
+            Need::Grant(kind) => kind.line(),
+            Need::Nothing | Need::Unknown => None,
+        };
+        Self { name: name.to_owned(), grant, known: need != Need::Unknown }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_core_module_is_told_apart_with_the_way_out() {
+        let module = b"\0asm\x01\0\0\0";
+        assert_eq!(Inspection::of(module).unwrap_err(), MalformedError::CoreModule);
+    }
+
+    #[test]
+    fn an_empty_component_asks_for_nothing() {
+        let component = b"\0asm\x0d\0\x01\0";
+        assert_eq!(Inspection::of(component).unwrap(), Inspection { bytes: 8, ..Inspection::default() });
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_break_it(bytes in proptest::collection::vec(any::<u8>(), 0..400), component: bool) {
+            let mut file = if component { b"\0asm\x0d\0\x01\0".to_vec() } else { b"\0asm\x01\0\0\0".to_vec() };
+            file.extend(bytes);
+            let _ = Inspection::of(&file);
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! The line that every request goes, top to bottom:
+//!
+//! ```text
+//! accept → facts → route → admit ──permit──► run → respond → settle
+//!                           │ refusal                ▲
+//!                           └────────────────────────┘
+//! ```
+//!
+//! Accept is the adapter's. From admission on, an exchange is a task of its own: a client that leaves stops the
+//! guest, and never the settling. There is one way out: every request with a tenant ends in one record, and its
+//! response ends only when that record is durable.
+
+use crate::bindings::admission::Ending;
+use crate::bindings::{Facts, Outcome};
+use crate::body::{BodyEnd, CountedRequest, RequestBody, ResponseBody, Tail, Ties};
+use crate::facts::{Peer, Target, facts, unix_ns};
+use crate::fault::Fault;
+use crate::gate::{Permit, Refusal};
+use crate::load::App;
+use crate::place::Place;
+use crate::problem::End;
+use crate::record;
+use crate::route::{Entry, House};
+use crate::run::{Job, Ran};
+use crate::seams::Book;
+use crate::wire;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures::FutureExt;
+use http::request::Parts;
+use http::{Method, Response};
+use http_body::Body;
+use http_body_util::BodyExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+use tokio::sync::oneshot;
+use tracing::Instrument;
+use wasmtime_wasi_http::WasiBody;
+
+/// The line of one host.
+pub struct Line {
+    house: ArcSwap<House>,
+    book: Arc<dyn Book>,
+    counters: Counters,
+}
+
+/// Requests that have no record, because they named no tenant.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Requests that could not be understood.
+    pub unreadable: AtomicU64,
+    /// Requests that no route answers.
+    pub unrouted: AtomicU64,
+}
+
+impl Line {
+    /// A line through this house, written into this book.
+    pub fn new(house: House, book: Arc<dyn Book>) -> Arc<Self> {
+        Arc::new(Self { house: ArcSwap::from_pointee(house), book, counters: Counters::default() })
+    }
+
+    /// Changes the house. Requests under way end in the one they began in.
+    pub fn replace(&self, house: House) {
+        self.house.store(Arc::new(house));
+    }
+
+    /// The present house.
+    pub fn house(&self) -> Arc<House> {
+        self.house.load_full()
+    }
+
+    /// Requests that have no record.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Answers one request. May be dropped at any time: what was admitted is settled all the same.
+    pub async fn serve(
+        self: &Arc<Self>,
+        request: http::Request<RequestBody>,
+        peer: Peer,
+    ) -> Response<ResponseBody> {
+        let started = Instant::now();
+        let (parts, body) = request.into_parts();
+
+        // Facts.
+        let target = match Target::of(&parts) {
+            Ok(target) => target,
+            Err(unreadable) => {
+                self.counters.unreadable.fetch_add(1, Relaxed);
+                return own(End::Unreadable(unreadable.0), "");
+            }
+        };
+
+        // Route.
+        let house = self.house.load_full();
+        let Some(entry) = house.route(&target.host, &target.path, &parts.method) else {
+            self.counters.unrouted.fetch_add(1, Relaxed);
+            return own(End::NoRoute, &target.request_id);
+        };
+        let facts = facts(&parts, &peer, &target, &entry.route, &entry.resident.tenant.clients);
+
+        // Admit, run, respond and settle: in a task of its own.
+        let (head, response) = oneshot::channel();
+        let (client, ended) = oneshot::channel();
+        let request_id = facts.request_id.clone();
+        let span = tracing::info_span!(
+            "request",
+            otel.kind = "server",
+            request_id = facts.request_id,
+            trace_id = facts.trace_id,
+            tenant = facts.tenant,
+            app = facts.app,
+            route = facts.route,
+        );
+        let exchange = Exchange { line: self.clone(), entry: entry.clone(), facts, started, head, ended };
+        tokio::spawn(exchange.carry(parts, body, target).instrument(span));
+        match response.await {
+            Ok(Head::Own(response)) => response.map(ResponseBody::ready),
+            Ok(Head::Guest(response, settled, tail, limit)) => {
+                let announced = wire::content_length(response.headers());
+                let ties = Ties { ended: client, settled };
+                response.map(|body| ResponseBody::guest(body, tail, limit, announced, ties))
+            }
+            Err(_) => own(End::Fault(Fault::Host), &request_id),
+        }
+    }
+}
+
+/// A problem document of the host's own.
+fn own(end: End, request_id: &str) -> Response<ResponseBody> {
+    end.response(request_id).map(ResponseBody::ready)
+}
+
+/// What an exchange hands to the waiting connection.
+enum Head {
+    /// A whole response, whose record is durable.
+    Own(Response<Bytes>),
+    /// A response whose body streams, and ends when told so.
+    Guest(Response<WasiBody>, oneshot::Receiver<bool>, Arc<Tail>, u64),
+}
+
+/// One request from admission to its record.
+struct Exchange {
+    line: Arc<Line>,
+    entry: Arc<Entry>,
+    facts: Facts,
+    started: Instant,
+    head: oneshot::Sender<Head>,
+    ended: oneshot::Receiver<BodyEnd>,
+}
+
+/// What one request has come to, short of its record.
+struct Ended {
+    ending: Ending,
+    /// The response, if it was not sent yet.
+    response: Option<Response<Bytes>>,
+    /// To be told when the record is durable.
+    settle: Option<oneshot::Sender<bool>>,
+    /// Where the response goes.
+    head: Option<oneshot::Sender<Head>>,
+    /// Held to the end.
+    _place: Option<Place>,
+}
+
+impl Exchange {
+    async fn carry(self, parts: Parts, body: RequestBody, target: Target) {
+        let (line, entry, facts) = (self.line.clone(), self.entry.clone(), self.facts.clone());
+        let announced = wire::content_length(&parts.headers).or(body.size_hint().exact());
+        let ended = match self.admit(announced).await {
+            Ok((app, place, permit)) => self.run(app, place, permit, parts, body, target).await,
+            Err(refused) => self.refuse(refused),
+        };
+        settle(&line, &entry, &facts, ended).await;
+    }
+
+    /// A place to run, then the gate's leave. The permit is noted in the book before anything runs.
+    async fn admit(&self, announced: Option<u64>) -> Result<(Arc<App>, Place, Permit), Refused> {
+        let route = &self.entry.route;
+        let tenant = &self.entry.resident.tenant;
+        let app = route.app.clone().ok_or(End::AppRefused)?;
+        if announced.is_some_and(|bytes| bytes > app.limits.request_body_bytes) {
+            return Err(End::BodyTooLarge.into());
+        }
+        let place = self.entry.resident.places.take().await.map_err(|_| End::Saturated)?;
+        let permit = tenant.gate.admit(&self.facts, route.failure).await?;
+        let note = record::interrupted(&self.facts, &permit.policies);
+        if let Err(error) = self.line.book.admitted(&note) {
+            tracing::error!(target: "tollgate::book", %error, "a request was refused, because it can't be recorded");
+            return Err(Refused { end: End::BookClosed, charges: permit.charges, ..End::BookClosed.into() });
+        }
+        Ok((app, place, permit))
+    }
+
+    /// Runs the app. A panic in here ends this request, and no other.
+    async fn run(
+        self,
+        app: Arc<App>,
+        place: Place,
+        permit: Permit,
+        parts: Parts,
+        body: RequestBody,
+        target: Target,
+    ) -> Ended {
+        let no_body = parts.method == Method::HEAD;
+        let bytes_in = Arc::new(AtomicU64::new(0));
+        let tail = Arc::new(Tail::default());
+        let body = CountedRequest::new(body, app.limits.request_body_bytes, bytes_in.clone()).boxed_unsync();
+        let request = wire::request_for_guest(parts, body, &target, &self.facts);
+        let job = Job {
+            request_id: self.facts.request_id.clone(),
+            started: self.started,
+            request,
+            bytes_in,
+            tail: tail.clone(),
+            ended: self.ended,
+        };
+        let (charges, policies) = (permit.charges.clone(), permit.policies.clone());
+        let rate_headers = permit.headers.clone();
+        let (settle, settled) = oneshot::channel();
+        let mut head = Some(self.head);
+        let mut whole = None;
+        let limit = app.limits.response_body_bytes;
+        let request_id = self.facts.request_id.as_str();
+        let deliver = |response: Response<WasiBody>| {
+            let response = wire::response_from_guest(response, &rate_headers, request_id)?;
+            if no_body || wire::has_no_body(&response) {
+                whole = Some(response.map(|_| Bytes::new()));
+            } else if let Some(head) = head.take() {
+                // If the connection is gone, the body's end says so.
+                let _ = head.send(Head::Guest(response, settled, tail, limit));
+            }
+            Ok(())
+        };
+        let ran = AssertUnwindSafe(app.run(permit, job, deliver)).catch_unwind().await;
+        let Ok(mut ran) = ran else {
+            tracing::error!(target: "tollgate::run", "a request's task panicked");
+            let mut ending = record::ending(Outcome::Failed(Fault::Host.code().into()), policies);
+            ending.charges = charges;
+            let response = head.is_some().then(|| End::Fault(Fault::Host).response(request_id));
+            return Ended { ending, response, settle: Some(settle), head, _place: Some(place) };
+        };
+        let response = match (&head, ran.fault) {
+            (None, _) => None,
+            (Some(_), Some(fault)) => {
+                Some(wire::with_headers(End::Fault(fault).response(request_id), &rate_headers))
+            }
+            (Some(_), None) => whole,
+        };
+        let status = response.as_ref().map(|response| response.status().as_u16());
+        let outcome = outcome(&mut ran, head.is_none(), status).await;
+        Ended { ending: ended(&app, ran, outcome), response, settle: Some(settle), head, _place: Some(place) }
+    }
+
+    fn refuse(self, refused: Refused) -> Ended {
+        let Refused { end, outcome, policies, headers, metadata, charges } = refused;
+        let response = wire::with_headers(end.response(&self.facts.request_id), &headers);
+        let ending = Ending { metadata, charges, ..record::ending(outcome, policies) };
+        Ended { ending, response: Some(response), settle: None, head: Some(self.head), _place: None }
+    }
+}
+
+/// Has the record made and written, and then lets the response go.
+async fn settle(line: &Line, entry: &Entry, facts: &Facts, ended: Ended) {
+    let Ended { ending, response, settle, head, _place } = ended;
+    let gate = &entry.resident.tenant.gate;
+    let record = match gate.settle(facts, &ending).await {
+        Ok(record) => record,
+        Err(error) => {
+            let mut ending = ending;
+            ending.metadata.push(("settle-error".into(), error));
+            record::of(facts, ending)
+        }
+    };
+    let log = (record.outcome.clone(), record.usage);
+    let written = line.book.settle(record).await;
+    let (outcome, usage) = log;
+    tracing::info!(
+        target: "tollgate::request",
+        outcome = wire::outcome_name(&outcome),
+        detail = wire::outcome_detail(&outcome),
+        method = facts.method,
+        gas = usage.gas,
+        fuel = usage.fuel,
+        memory_bytes = usage.memory_bytes,
+        cpu_us = usage.cpu / 1_000,
+        wall_us = usage.wall / 1_000,
+        index = written.as_ref().ok(),
+        "settled"
+    );
+    if let Err(error) = &written {
+        tracing::error!(target: "tollgate::book", %error, "a request has no record");
+    }
+    let durable = written.is_ok();
+    if let Some(settle) = settle {
+        // A body that is gone needs no word.
+        let _ = settle.send(durable);
+    }
+    if let (Some(head), Some(response)) = (head, response) {
+        let response = if durable { response } else { End::BookClosed.response(&facts.request_id) };
+        let _ = head.send(Head::Own(response));
+    }
+}
+
+/// What happened in the end, once the run is over and the body too.
+async fn outcome(ran: &mut Ran, sent: bool, status: Option<u16>) -> Outcome {
+    if let Some(fault) = ran.fault {
+        return Outcome::Failed(fault.code().into());
+    }
+    if !sent {
+        return match ran.body_end {
+            Some(BodyEnd::Abandoned) => Outcome::Abandoned,
+            _ => status.map_or(Outcome::Abandoned, Outcome::Answered),
+        };
+    }
+    let end = match ran.body_end {
+        Some(end) => end,
+        None => (&mut ran.ended).await.unwrap_or(BodyEnd::Abandoned),
+    };
+    match end {
+        BodyEnd::Whole => Outcome::Answered(ran.status),
+        BodyEnd::Cut(fault) => Outcome::Failed(fault.code().into()),
+        BodyEnd::Abandoned => Outcome::Abandoned,
+    }
+}
+
+/// A run's ending, with what it took and what it might have taken.
+fn ended(app: &App, ran: Ran, outcome: Outcome) -> Ending {
+    let limits = &app.limits;
+    let usage = ran.usage;
+    let limits = vec![
+        ("fuel".into(), usage.fuel, limits.fuel),
+        ("gas".into(), usage.gas, limits.gas),
+        ("cpu-ms".into(), usage.cpu / 1_000_000, limits.cpu.as_millis() as u64),
+        ("deadline-ms".into(), usage.wall / 1_000_000, limits.deadline.as_millis() as u64),
+        ("memory-bytes".into(), usage.memory_bytes, limits.memory_bytes as u64),
+        ("host-calls".into(), usage.host_calls, limits.host_calls),
+        ("outgoing-requests".into(), u64::from(ran.outgoing_requests), u64::from(limits.outgoing_requests)),
+        ("log-lines".into(), u64::from(ran.log.lines), u64::from(limits.log_lines)),
+    ];
+    let mut metadata = vec![
+        ("component".to_owned(), app.digest().to_owned()),
+        ("gas-schedule".to_owned(), app.runtime.schedule().id().to_owned()),
+        ("mode".to_owned(), app.mode().name().to_owned()),
+        ("instance".to_owned(), if ran.warm { "warm" } else { "fresh" }.to_owned()),
+    ];
+    metadata.extend(
+        ran.calls.iter().map(|(interface, count)| (format!("calls.{}", interface.name()), count.to_string())),
+    );
+    if ran.log.dropped > 0 {
+        metadata.push(("log-lines-dropped".to_owned(), ran.log.dropped.to_string()));
+    }
+    if ran.permit.unchecked {
+        metadata.push(("gate".to_owned(), "failed-open".to_owned()));
+    }
+    Ending {
+        outcome,
+        usage,
+        limits,
+        metadata,
+        policies: ran.permit.policies,
+        charges: ran.permit.charges,
+        now: unix_ns(),
+    }
+}
+
+/// Why a request does not run, for the client and for the record.
+struct Refused {
+    end: End,
+    outcome: Outcome,
+    policies: Vec<String>,
+    headers: Vec<(String, String)>,
+    metadata: Vec<(String, String)>,
+    charges: Vec<crate::bindings::admission::Charge>,
+}
+
+impl From<End> for Refused {
+    fn from(end: End) -> Self {
+        let outcome = Outcome::Refused(end.code().into());
+        Self {
+            end,
+            outcome,
+            policies: Vec::new(),
+            headers: Vec::new(),
+            metadata: Vec::new(),
+            charges: Vec::new(),
+        }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Denied(denied) => Self {
+                outcome: Outcome::Denied,
+                policies: denied.policies,
+                metadata: denied.errors.into_iter().map(|error| ("policy-error".to_owned(), error)).collect(),
+                ..End::Denied.into()
+            },
+            Refusal::Limited(limited) => Self {
+                outcome: Outcome::Limited,
+                policies: limited.policies,
+                headers: limited.headers,
+                metadata: vec![("bucket".to_owned(), limited.bucket)],
+                ..End::Limited.into()
+            },
+            Refusal::Failed(reason) => {
+                Self { metadata: vec![("gate-error".to_owned(), reason)], ..End::GateFailed.into() }
+            }
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! From verified bytes to an app that can run: heavy work, once.
+
+use crate::cache::CacheError;
+use crate::grants::{Access, Files, Grants};
+use crate::inspect::{Inspection, MalformedError};
+use crate::keyvalue::GuestStores;
+use crate::limits::Limits;
+use crate::link;
+use crate::names::Name;
+use crate::runtime::Runtime;
+use crate::seams::BucketError;
+use crate::state::State;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tollgate_trust::Verified;
+use wasmtime::component::{Component, Linker};
+use wasmtime_wasi_http::handler::ProxyPre;
+
+/// Where a thing is configured: for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// The file.
+    pub file: PathBuf,
+    /// The table in it, for example `tenants.acme.apps.web`.
+    pub table: String,
+}
+
+/// How an app's instances are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A fresh instance for each request.
+    Fresh,
+    /// One request after the other in the same instance, which keeps what the guest leaves in its memory.
+    Serial {
+        /// Requests that one instance answers before it is dropped.
+        reuse: u32,
+    },
+}
+
+impl Mode {
+    /// The name in configuration, traces and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Serial { .. } => "serial",
+        }
+    }
+}
+
+/// What an app is to be.
+#[derive(Debug, Clone)]
+pub struct AppSpec {
+    /// Whose it is.
+    pub tenant: Name,
+    /// Its name.
+    pub name: Name,
+    /// What it was given.
+    pub grants: Grants,
+    /// How many outgoing connections its tenant may have.
+    pub connections: usize,
+    /// What each run may take.
+    pub limits: Limits,
+    /// How its instances are used.
+    pub mode: Mode,
+    /// Where it is configured.
+    pub manifest: Manifest,
+}
+
+/// A component that can't be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The bytes are no component.
+    #[error("component `{name}` can't be read: {source}")]
+    Malformed {
+        /// The component.
+        name: String,
+        /// Why.
+        source: MalformedError,
+    },
+    /// An import that no grant covers.
+    #[error(
+        "component `{name}` imports `{import}`, which is not granted\n  manifest: {}\n  help: {help}",
+        manifest.file.display()
+    )]
+    NotGranted {
+        /// The component.
+        name: String,
+        /// The import.
+        import: String,
+        /// Where the grant would be.
+        manifest: Manifest,
+        /// What to do.
+        help: String,
+    },
+    /// It does not offer what it is used for.
+    #[error("component `{name}` does not export {wanted}")]
+    NoExport {
+        /// The component.
+        name: String,
+        /// What is missing.
+        wanted: &'static str,
+    },
+    /// It would need more than the host's capacity or the app's limit.
+    #[error("component `{name}`: {what} needs {needed} bytes, and the limit is {limit}")]
+    TooLarge {
+        /// The component.
+        name: String,
+        /// What of it.
+        what: &'static str,
+        /// How much.
+        needed: u64,
+        /// How much there is.
+        limit: u64,
+    },
+    /// It could not be compiled, or linked.
+    #[error("component `{name}`: {source}")]
+    Compile {
+        /// The component.
+        name: String,
+        /// Why.
+        source: CacheError,
+    },
+    /// What it was granted is not there.
+    #[error("component `{name}`: grant `{grant}`: {reason}")]
+    Grant {
+        /// The component.
+        name: String,
+        /// Which grant.
+        grant: String,
+        /// Why.
+        reason: String,
+    },
+    /// A gate component refused its configuration.
+    #[error("component `{name}` refuses its configuration:\n  {}", diagnostics.join("\n  "))]
+    Configuration {
+        /// The component.
+        name: String,
+        /// What it said, a line each.
+        diagnostics: Vec<String>,
+    },
+}
+
+/// A loaded app: compiled, type-checked, linked.
+pub struct App {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) tenant: Name,
+    pub(crate) name: Name,
+    pub(crate) digest: String,
+    pub(crate) pre: ProxyPre<State>,
+    pub(crate) grants: Grants,
+    pub(crate) connections: usize,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) mode: Mode,
+    pub(crate) stores: GuestStores,
+    pub(crate) config: Arc<BTreeMap<String, String>>,
+    pub(crate) idle: parking_lot::Mutex<Vec<crate::run::Idle>>,
+}
+
+impl App {
+    /// The tenant whose app it is.
+    pub fn tenant(&self) -> &Name {
+        &self.tenant
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The blake3 digest of the component, in hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// How its instances are used.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+}
+
+impl Runtime {
+    /// Loads an app from a component whose signature was checked: reads its imports, refuses what was not granted,
+    /// compiles it away from the serving threads, links it, and opens its stores.
+    pub async fn load_app(
+        self: &Arc<Self>,
+        component: Verified,
+        spec: AppSpec,
+    ) -> Result<Arc<App>, LoadError> {
+        let label = format!("{}/{}", spec.tenant, spec.name);
+        let inspection = self.check_app(&component, &spec)?;
+        let proxy = proxy_version(&inspection).ok_or_else(|| LoadError::NoExport {
+            name: label.clone(),
+            wanted: "`wasi:http/handler` or `wasi:http/incoming-handler`",
+        })?;
+        let digest = component.blake3().to_string();
+        let compiled = self.compile_app(&label, component).await?;
+        let compile =
+            |source| LoadError::Compile { name: label.clone(), source: CacheError::Compile(source) };
+        let linker = link::linker(&self.engines.apps, &spec.grants).map_err(compile)?;
+        let pre = pre(&linker, &compiled, proxy).map_err(compile)?;
+        Ok(Arc::new(App {
+            runtime: self.clone(),
+            digest,
+            pre,
+            stores: self.open_stores(&label, &spec)?,
+            config: Arc::new(spec.grants.config.clone().unwrap_or_default()),
+            tenant: spec.tenant,
+            name: spec.name,
+            grants: spec.grants,
+            connections: spec.connections,
+            limits: Arc::new(spec.limits),
+            mode: spec.mode,
+            idle: parking_lot::Mutex::default(),
+        }))
+    }
+
+    /// Everything about an app that can be told without compiling it.
+    pub fn check_app(&self, component: &Verified, spec: &AppSpec) -> Result<Inspection, LoadError> {
+        let name = format!("{}/{}", spec.tenant, spec.name);
+        let inspection = Inspection::of(component.bytes())
+            .map_err(|source| LoadError::Malformed { name: name.clone(), source })?;
+        if let Some(import) = inspection.ungranted(&spec.grants) {
+            return Err(not_granted(name, import, &spec.manifest));
+        }
+        let needed: u64 =
+            inspection.memories.iter().map(|(initial, _)| *initial).fold(0, u64::saturating_add);
+        let limit = spec.limits.memory_bytes.min(self.capacity.memory_bytes) as u64;
+        if needed > limit {
+            return Err(LoadError::TooLarge { name, what: "its memory at the start", needed, limit });
+        }
+        if let Some(Files::Directory { path, access }) = &spec.grants.files {
+            check_directory(path, *access).map_err(|reason| LoadError::Grant {
+                name,
+                grant: "files".into(),
+                reason,
+            })?;
+        }
+        Ok(inspection)
+    }
+
+    async fn compile_app(self: &Arc<Self>, name: &str, component: Verified) -> Result<Component, LoadError> {
+        let salt = *self.schedule.digest().as_bytes();
+        self.compile(name, self.engines.apps.clone(), salt, component.bytes().clone()).await
+    }
+
+    /// Compiles on a thread of its own, one component at a time: serving never waits for it.
+    pub(crate) async fn compile(
+        self: &Arc<Self>,
+        name: &str,
+        engine: wasmtime::Engine,
+        salt: [u8; 32],
+        bytes: bytes::Bytes,
+    ) -> Result<Component, LoadError> {
+        let failed = |source| LoadError::Compile { name: name.to_owned(), source };
+        let stopped = || failed(CacheError::Compile(wasmtime::format_err!("the host is stopping")));
+        let _turn = self.compile_turn.acquire().await.map_err(|_| stopped())?;
+        let this = self.clone();
+        let work = move || this.cache.component(&engine, &salt, &bytes);
+        tokio::task::spawn_blocking(work).await.map_err(|_| stopped())?.map_err(failed)
+    }
+
+    fn open_stores(&self, label: &str, spec: &AppSpec) -> Result<GuestStores, LoadError> {
+        let mut stores = BTreeMap::new();
+        for (store, backend) in &spec.grants.keyvalue {
+            let bucket =
+                self.buckets.bucket(&spec.tenant, store, *backend).map_err(|error: BucketError| {
+                    LoadError::Grant {
+                        name: label.to_owned(),
+                        grant: format!("keyvalue.{store}"),
+                        reason: error.to_string(),
+                    }
+                })?;
+            stores.insert(store.clone(), bucket);
+        }
+        Ok(GuestStores(Arc::new(stores)))
+    }
+}
+
+/// The two worlds that an app may be written for.
+#[derive(Clone, Copy)]
+enum ProxyVersion {
+    P2,
+    P3,
+}
+
+fn proxy_version(inspection: &Inspection) -> Option<ProxyVersion> {
+    let exports = |start: &str| inspection.exports.iter().any(|name| name.starts_with(start));
+    if exports("wasi:http/handler@0.3.") {
+        Some(ProxyVersion::P3)
+    } else if exports("wasi:http/incoming-handler@0.2.") {
+        Some(ProxyVersion::P2)
+    } else {
+        None
+    }
+}
+
+fn pre(
+    linker: &Linker<State>,
+    component: &Component,
+    version: ProxyVersion,
+) -> wasmtime::Result<ProxyPre<State>> {
+    let pre = linker.instantiate_pre(component)?;
+    Ok(match version {
+        ProxyVersion::P2 => ProxyPre::P2(wasmtime_wasi_http::p2::bindings::ProxyPre::new(pre)?),
+        ProxyVersion::P3 => ProxyPre::P3(wasmtime_wasi_http::p3::bindings::ServicePre::new(pre)?),
+    })
+}
+
+pub(crate) fn not_granted(name: String, import: &crate::inspect::Import, manifest: &Manifest) -> LoadError {
+    let table = &manifest.table;
+    let help = match (import.known, import.grant) {
+        (true, Some(line)) => format!("add `{line}` under [{table}.grants], or remove the import"),
+        (true, None) => "this import is kept for the host's own components: remove it".to_owned(),
+        (false, _) => "this host does not have it: remove the import".to_owned(),
+    };
+    LoadError::NotGranted { name, import: import.name.clone(), manifest: manifest.clone(), help }
+}
+
+fn check_directory(path: &std::path::Path, access: Access) -> Result<(), String> {
+    let dir = cap_std::fs::Dir::open_ambient_dir(path, cap_std::ambient_authority())
+        .map_err(|error| format!("directory `{}`: {error}", path.display()))?;
+    let metadata = dir.dir_metadata().map_err(|error| format!("directory `{}`: {error}", path.display()))?;
+    if access == Access::ReadWrite && metadata.permissions().readonly() {
+        return Err(format!(
+            "directory `{}` is read-only on this host, and the grant says `read-write`",
+            path.display()
+        ));
+    }
+    Ok(())
+}

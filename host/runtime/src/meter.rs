@@ -1,0 +1,216 @@
+//! What a run has taken so far, and the moment it takes too much.
+//!
+//! Every host function begins by borrowing a part of the store's state, and it can only borrow it through
+//! [`Meter::cross`] (see `state.rs`): that is the one choke point. A crossing is counted and priced there before any
+//! work is done. It has no way to fail by itself, so a breach is noted and the engine's epoch is advanced: the guest
+//! traps at its next function or loop head, which comes before it can use the result.
+
+use crate::clock::RunClock;
+use crate::fault::Breach;
+use crate::gas::{Interface, Schedule};
+use crate::limits::Limits;
+use std::sync::Arc;
+use wasmtime::{Engine, ResourceLimiter};
+
+/// Bytes that one element of a table takes in the host.
+const TABLE_ELEMENT_BYTES: usize = 16;
+
+/// The meter of one store.
+pub(crate) struct Meter {
+    engine: Engine,
+    schedule: Arc<Schedule>,
+    limits: Arc<Limits>,
+    clock: Arc<RunClock>,
+    calls: [u64; Interface::COUNT],
+    calls_total: u64,
+    call_gas: u64,
+    breach: Option<Breach>,
+    memory_now: usize,
+    memory_most: usize,
+    memory_pending: usize,
+    memory_denied: bool,
+}
+
+impl Meter {
+    pub(crate) fn new(
+        engine: &Engine,
+        schedule: Arc<Schedule>,
+        limits: Arc<Limits>,
+        clock: Arc<RunClock>,
+    ) -> Self {
+        Self {
+            engine: engine.clone(),
+            call_gas: schedule.instance(),
+            schedule,
+            limits,
+            clock,
+            calls: [0; Interface::COUNT],
+            calls_total: 0,
+            breach: None,
+            memory_now: 0,
+            memory_most: 0,
+            memory_pending: 0,
+            memory_denied: false,
+        }
+    }
+
+    /// Begins the next run of a reused instance: all counts from zero, but the memory that it still holds.
+    pub(crate) fn begin(&mut self, clock: Arc<RunClock>) {
+        let fresh = Self::new(&self.engine, self.schedule.clone(), self.limits.clone(), clock);
+        let held = self.memory_now;
+        *self = Self { call_gas: 0, memory_now: held, memory_most: held, ..fresh };
+    }
+
+    /// Counts and prices one call into the host.
+    pub(crate) fn cross(&mut self, interface: Interface) {
+        if let Some(count) = self.calls.get_mut(interface as usize) {
+            *count += 1;
+        }
+        self.calls_total += 1;
+        self.charge(interface, 0);
+        if self.calls_total > self.limits.host_calls {
+            self.break_off(Breach::HostCalls);
+        }
+    }
+
+    /// Prices bytes that cross with a call that was already counted.
+    pub(crate) fn bytes(&mut self, interface: Interface, bytes: usize) {
+        let price = self.schedule.call(interface, bytes as u64);
+        self.call_gas = self.call_gas.saturating_add(price - self.schedule.call(interface, 0));
+        self.check_gas();
+    }
+
+    fn charge(&mut self, interface: Interface, bytes: u64) {
+        self.call_gas = self.call_gas.saturating_add(self.schedule.call(interface, bytes));
+        self.check_gas();
+    }
+
+    fn check_gas(&mut self) {
+        if self.call_gas > self.limits.gas {
+            self.break_off(Breach::Gas);
+        }
+    }
+
+    fn break_off(&mut self, breach: Breach) {
+        if self.breach.is_none() {
+            self.breach = Some(breach);
+            self.engine.increment_epoch();
+        }
+    }
+
+    /// The fuel that a run begins with: no more than its gas would buy.
+    pub(crate) fn fuel_at_start(&self) -> u64 {
+        self.limits.fuel.min(self.limits.gas / self.schedule.fuel(1).max(1))
+    }
+
+    /// Whether gas is what bounds the fuel.
+    pub(crate) fn gas_bounds_fuel(&self) -> bool {
+        self.fuel_at_start() < self.limits.fuel
+    }
+
+    /// What the engine asks at every tick: may the guest go on, having this much fuel left? None if the engine does
+    /// not count it.
+    pub(crate) fn tick(&mut self, fuel_left: Option<u64>) -> Result<(), Breach> {
+        if let Some(breach) = self.breach {
+            return Err(breach);
+        }
+        if self.clock.cpu_in_poll() > self.limits.cpu {
+            return Err(Breach::Cpu);
+        }
+        if self.clock.started().elapsed() > self.limits.deadline {
+            return Err(Breach::Deadline);
+        }
+        if self.gas(self.fuel_used(fuel_left)) > self.limits.gas {
+            return Err(Breach::Gas);
+        }
+        Ok(())
+    }
+
+    /// Fuel used so far, from what is left.
+    pub(crate) fn fuel_used(&self, left: Option<u64>) -> u64 {
+        left.map_or(0, |left| self.fuel_at_start().saturating_sub(left))
+    }
+
+    /// Gas so far.
+    pub(crate) fn gas(&self, fuel_used: u64) -> u64 {
+        let fuel = self.schedule.fuel(fuel_used);
+        let memory = self.schedule.memory(self.memory_most as u64);
+        fuel.saturating_add(memory).saturating_add(self.call_gas)
+    }
+
+    /// The breach that a crossing noted, if any.
+    pub(crate) fn breach(&self) -> Option<Breach> {
+        self.breach
+    }
+
+    /// Calls into the host, in all.
+    pub(crate) fn calls_total(&self) -> u64 {
+        self.calls_total
+    }
+
+    /// Calls into the host by interface, without those that have none.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (Interface, u64)> + '_ {
+        Interface::ALL.into_iter().zip(self.calls).filter(|(_, count)| *count > 0)
+    }
+
+    /// The most memory that was held at one time, in bytes.
+    pub(crate) fn memory_most(&self) -> usize {
+        self.memory_most
+    }
+
+    /// Whether memory was refused.
+    pub(crate) fn memory_denied(&self) -> bool {
+        self.memory_denied
+    }
+
+    /// The limits in force.
+    pub(crate) fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    /// Takes memory if the sum stays within the limit.
+    fn grow(&mut self, bytes: usize) -> bool {
+        match self.memory_now.checked_add(bytes) {
+            Some(sum) if sum <= self.limits.memory_bytes => {
+                self.memory_now = sum;
+                self.memory_most = self.memory_most.max(sum);
+                self.memory_pending = bytes;
+                true
+            }
+            _ => {
+                self.memory_denied = true;
+                false
+            }
+        }
+    }
+}
+
+/// One sum over every memory and table of the store: a component with many memories has one limit.
+impl ResourceLimiter for Meter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _most: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(desired.saturating_sub(current)))
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory_now = self.memory_now.saturating_sub(std::mem::take(&mut self.memory_pending));
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _most: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES)))
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory_grow_failed(error)
+    }
+}

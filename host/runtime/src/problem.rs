@@ -1,0 +1,119 @@
+//! Every status code and every text that leaves the host by itself: problem documents (RFC 9457).
+//!
+//! A document has a fixed type, title and status, and the request's id. What happened inside stands in the log under
+//! that id, and nowhere else.
+
+use crate::fault::{Blame, Fault};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+/// Why the host, and not an app, answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The request can't be understood; the text says why.
+    Unreadable(&'static str),
+    /// No route.
+    NoRoute,
+    /// The policy denied it.
+    Denied,
+    /// A bucket was empty.
+    Limited,
+    /// The announced body is larger than it may be.
+    BodyTooLarge,
+    /// No place to run, and none to wait.
+    Saturated,
+    /// The gate could not decide.
+    GateFailed,
+    /// The app was refused when it was loaded.
+    AppRefused,
+    /// The book takes no record, so nothing may run.
+    BookClosed,
+    /// The run ended badly before it answered.
+    Fault(Fault),
+}
+
+impl End {
+    fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Unreadable(why) => (StatusCode::BAD_REQUEST, "bad-request", why),
+            Self::NoRoute => (StatusCode::NOT_FOUND, "no-route", "there is nothing here"),
+            Self::Denied => (StatusCode::FORBIDDEN, "denied", "the policy denies this request"),
+            Self::Limited => (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "too many requests"),
+            Self::BodyTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "the request body is too large")
+            }
+            Self::Saturated => {
+                (StatusCode::SERVICE_UNAVAILABLE, "saturated", "too many requests run at this time")
+            }
+            Self::GateFailed => (StatusCode::SERVICE_UNAVAILABLE, "gate-failed", "no decision could be made"),
+            Self::AppRefused => (StatusCode::SERVICE_UNAVAILABLE, "app-refused", "the app is not available"),
+            Self::BookClosed => {
+                (StatusCode::SERVICE_UNAVAILABLE, "audit-unavailable", "no record could be made")
+            }
+            Self::Fault(fault) => {
+                let status = match (fault, fault.blame()) {
+                    (Fault::Deadline | Fault::CpuTime | Fault::HostWait, _) => StatusCode::GATEWAY_TIMEOUT,
+                    (_, Blame::Host) => StatusCode::INTERNAL_SERVER_ERROR,
+                    _ => StatusCode::BAD_GATEWAY,
+                };
+                (status, fault.code(), "the app failed to answer")
+            }
+        }
+    }
+
+    /// The code in problem documents, records and metrics.
+    pub(crate) fn code(self) -> &'static str {
+        self.parts().1
+    }
+
+    /// The response.
+    pub(crate) fn response(self, request_id: &str) -> Response<Bytes> {
+        let (status, code, title) = self.parts();
+        // The code, title and id are all ours and need no escaping.
+        let body = format!(
+            "{{\"type\":\"https://tollgate.dev/problems/{code}\",\"title\":\"{title}\",\"status\":{},\"instance\":\"urn:tollgate:request:{request_id}\"}}\n",
+            status.as_u16()
+        );
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_fault_it_is_decides_the_status() {
+        for (end, status) in [
+            (End::Fault(Fault::OutOfFuel), 502),
+            (End::Fault(Fault::OutOfMemory), 502),
+            (End::Fault(Fault::CpuTime), 504),
+            (End::Fault(Fault::Deadline), 504),
+            (End::Fault(Fault::Host), 500),
+            (End::Denied, 403),
+            (End::Limited, 429),
+            (End::Saturated, 503),
+        ] {
+            assert_eq!(end.response("").status().as_u16(), status, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_problem_document_says_what_it_may_and_no_more() {
+        let response = End::Fault(Fault::Trap).response("00ff");
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        assert_eq!(
+            response.body(),
+            "{\"type\":\"https://tollgate.dev/problems/trap\",\"title\":\"the app failed to answer\",\"status\":502,\"instance\":\"urn:tollgate:request:00ff\"}\n"
+        );
+    }
+}

@@ -1,0 +1,250 @@
+//! Who answers for which host and path: a table made at load, where a collision is an error.
+
+use crate::gate::{FailureMode, Gate};
+use crate::limits::TenantTotals;
+use crate::load::App;
+use crate::names::Name;
+use crate::place::Places;
+use http::{HeaderName, Method};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+/// A tenant: its gate, its clients and its totals.
+pub struct Tenant {
+    /// Its name.
+    pub name: Name,
+    /// What it may take in all.
+    pub totals: TenantTotals,
+    /// Its gate.
+    pub gate: Arc<Gate>,
+    /// The clients that it knows.
+    pub clients: Vec<Client>,
+}
+
+/// A client that a tenant knows by its token.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its name: the actor's id.
+    pub name: Name,
+    /// SHA-256 of the bearer token. The token itself is nowhere on the host.
+    pub token_sha256: [u8; 32],
+    /// The groups it is in.
+    pub groups: Vec<Name>,
+}
+
+impl Client {
+    /// The client that an `authorization` header's value names. Tokens are told apart by their hash, so how long a
+    /// comparison takes says nothing about a token.
+    pub(crate) fn known<'a>(clients: &'a [Self], authorization: &str) -> Option<&'a Self> {
+        let (scheme, token) = authorization.split_once(' ')?;
+        if clients.is_empty() || !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        let hash = *tollgate_trust::Sha256::of(token.trim().as_bytes()).as_bytes();
+        clients.iter().find(|client| client.token_sha256 == hash)
+    }
+}
+
+/// Which hosts a route answers for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HostPattern {
+    /// This host.
+    Exact(String),
+    /// Every host below this one: `*.example.com`.
+    Below(String),
+    /// Every host.
+    Any,
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(host) => f.write_str(host),
+            Self::Below(host) => write!(f, "*.{host}"),
+            Self::Any => f.write_str("*"),
+        }
+    }
+}
+
+/// A route: where it is, who answers, and what the gate sees.
+pub struct Route {
+    /// Whose it is.
+    pub tenant: Name,
+    /// Its name.
+    pub name: Name,
+    /// The hosts.
+    pub host: HostPattern,
+    /// The path and everything below it. Begins with `/`; a final `/` means nothing.
+    pub path: String,
+    /// The methods; empty for all.
+    pub methods: Vec<Method>,
+    /// The app's name.
+    pub app_name: Name,
+    /// The app; none when it was refused at load.
+    pub app: Option<Arc<App>>,
+    /// Request headers that the gate may see.
+    pub headers: Vec<HeaderName>,
+    /// What to do while the gate can't decide.
+    pub failure: FailureMode,
+}
+
+impl Route {
+    /// The digest of the app's component; empty when the app was refused.
+    pub(crate) fn digest(&self) -> &str {
+        self.app.as_ref().map_or("", |app| app.digest())
+    }
+}
+
+/// Two routes that can't both be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// The same host, path and method lead to both.
+    #[error(
+        "routes `{first}` and `{second}` both answer for {host}{path}: change the host, the path or the methods of one"
+    )]
+    Collision {
+        /// One, as `tenant/route`.
+        first: String,
+        /// The other.
+        second: String,
+        /// The host that both have.
+        host: String,
+        /// The path that both have.
+        path: String,
+    },
+    /// A route names a tenant that is not there.
+    #[error("route `{route}` is of tenant `{tenant}`, which is not there")]
+    NoTenant {
+        /// The route.
+        route: Name,
+        /// The tenant.
+        tenant: Name,
+    },
+}
+
+/// One snapshot of everything that requests meet. Never changed: a reload makes another.
+pub struct House {
+    tenants: HashMap<Name, Arc<Resident>>,
+    /// For each host pattern, routes by path; longest paths first.
+    exact: HashMap<String, Vec<Arc<Entry>>>,
+    below: BTreeMap<String, Vec<Arc<Entry>>>,
+    any: Vec<Arc<Entry>>,
+}
+
+/// A tenant with its places.
+pub(crate) struct Resident {
+    pub(crate) tenant: Tenant,
+    pub(crate) places: Arc<Places>,
+}
+
+/// A route with its tenant.
+pub(crate) struct Entry {
+    pub(crate) route: Route,
+    pub(crate) resident: Arc<Resident>,
+}
+
+impl House {
+    /// Makes the table. `before` is the house that this one follows: a tenant's places pass over, so that a reload
+    /// does not let in twice as many.
+    pub fn new(tenants: Vec<Tenant>, routes: Vec<Route>, before: Option<&House>) -> Result<Self, RouteError> {
+        let mut house =
+            Self { tenants: HashMap::new(), exact: HashMap::new(), below: BTreeMap::new(), any: Vec::new() };
+        for tenant in tenants {
+            let known = before.and_then(|before| before.tenants.get(&tenant.name));
+            let places = match known {
+                Some(resident) if resident.tenant.totals == tenant.totals => resident.places.clone(),
+                _ => Arc::new(Places::new(&tenant.totals)),
+            };
+            house.tenants.insert(tenant.name.clone(), Arc::new(Resident { tenant, places }));
+        }
+        for route in routes {
+            house.add(route)?;
+        }
+        Ok(house)
+    }
+
+    fn add(&mut self, mut route: Route) -> Result<(), RouteError> {
+        let no_tenant = || RouteError::NoTenant { route: route.name.clone(), tenant: route.tenant.clone() };
+        let resident = self.tenants.get(&route.tenant).ok_or_else(no_tenant)?.clone();
+        route.path.truncate(route.path.trim_end_matches('/').len());
+        let entries = match &route.host {
+            HostPattern::Exact(host) => self.exact.entry(host.clone()).or_default(),
+            HostPattern::Below(host) => self.below.entry(host.clone()).or_default(),
+            HostPattern::Any => &mut self.any,
+        };
+        let meets = |other: &Route| {
+            other.path == route.path
+                && (other.methods.is_empty()
+                    || route.methods.is_empty()
+                    || other.methods.iter().any(|method| route.methods.contains(method)))
+        };
+        if let Some(other) = entries.iter().map(|entry| &entry.route).find(|other| meets(other)) {
+            return Err(RouteError::Collision {
+                first: format!("{}/{}", other.tenant, other.name),
+                second: format!("{}/{}", route.tenant, route.name),
+                host: route.host.to_string(),
+                path: if route.path.is_empty() { "/".into() } else { route.path },
+            });
+        }
+        let at = entries.partition_point(|entry| entry.route.path.len() >= route.path.len());
+        entries.insert(at, Arc::new(Entry { route, resident }));
+        Ok(())
+    }
+
+    /// The route for a request: the most specific host that has one, then the longest path.
+    pub(crate) fn route(&self, host: &str, path: &str, method: &Method) -> Option<&Arc<Entry>> {
+        let exact = self.exact.get(host).and_then(|entries| pick(entries, path, method));
+        let below = || {
+            let parents = host.match_indices('.').filter_map(|(dot, _)| host.get(dot + 1..));
+            parents
+                .filter_map(|parent| self.below.get(parent))
+                .find_map(|entries| pick(entries, path, method))
+        };
+        exact.or_else(below).or_else(|| pick(&self.any, path, method))
+    }
+
+    /// Every tenant, with how many requests run, how many wait, and its totals.
+    pub fn tenants(&self) -> impl Iterator<Item = TenantStatus<'_>> {
+        self.tenants.values().map(|resident| TenantStatus {
+            name: &resident.tenant.name,
+            totals: &resident.tenant.totals,
+            running: resident.places.running(),
+            waiting: resident.places.waiting(),
+            gate_up: resident.tenant.gate.is_up(),
+        })
+    }
+
+    /// Every route that has no app because it was refused at load, as `tenant/route`.
+    pub fn refused_routes(&self) -> Vec<String> {
+        let all = self.exact.values().chain(self.below.values()).flatten().chain(&self.any);
+        let refused = all.filter(|entry| entry.route.app.is_none());
+        refused.map(|entry| format!("{}/{}", entry.route.tenant, entry.route.name)).collect()
+    }
+}
+
+/// How one tenant stands.
+#[derive(Debug, Clone)]
+pub struct TenantStatus<'a> {
+    /// Its name.
+    pub name: &'a Name,
+    /// What it may take.
+    pub totals: &'a TenantTotals,
+    /// Requests that run now.
+    pub running: usize,
+    /// Requests that wait now.
+    pub waiting: usize,
+    /// Whether its gate can decide.
+    pub gate_up: bool,
+}
+
+fn pick<'a>(entries: &'a [Arc<Entry>], path: &str, method: &Method) -> Option<&'a Arc<Entry>> {
+    let below = |prefix: &str| {
+        path.strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.is_empty())
+    };
+    entries.iter().find(|entry| {
+        let route = &entry.route;
+        below(&route.path) && (route.methods.is_empty() || route.methods.contains(method))
+    })
+}

@@ -1,0 +1,317 @@
+//! One run of an app: an instance, one request, and what it took.
+
+use crate::bindings::Usage;
+use crate::body::{BodyEnd, Tail};
+use crate::clock::RunClock;
+use crate::fault::{Breach, Fault};
+use crate::gas::Interface;
+use crate::gate::Permit;
+use crate::grants::{Access, Files, Grants};
+use crate::http::Outgoing;
+use crate::load::{App, Mode};
+use crate::meter::Meter;
+use crate::state::{Parts, State};
+use crate::stdio::{GuestLog, GuestStream, LogCounts};
+use crate::store::{arm_fuel, armed, metered};
+use std::future::{pending, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::Poll;
+use std::time::Instant;
+use tokio::sync::oneshot;
+use wasmtime::{AsContextMut, Store};
+use wasmtime_wasi::{FsPerms, WasiCtx};
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::handler::{Prepared, Proxy};
+
+/// An instance that waits for its next request.
+pub(crate) struct Idle {
+    store: Store<State>,
+    proxy: Proxy,
+    uses: u32,
+}
+
+/// One request for an app.
+pub(crate) struct Job {
+    pub(crate) request_id: String,
+    pub(crate) started: Instant,
+    pub(crate) request: http::Request<WasiBody>,
+    pub(crate) bytes_in: Arc<AtomicU64>,
+    pub(crate) tail: Arc<Tail>,
+    /// Told when the response's body has ended, or the client has gone.
+    pub(crate) ended: oneshot::Receiver<BodyEnd>,
+}
+
+/// What became of a run. The permit comes back with it, to be settled.
+pub(crate) struct Ran {
+    pub(crate) permit: Permit,
+    pub(crate) fault: Option<Fault>,
+    /// The status that the guest gave; 0 when it gave none.
+    pub(crate) status: u16,
+    /// How the body ended, when that was before the run did.
+    pub(crate) body_end: Option<BodyEnd>,
+    /// Still to be told how the body ends.
+    pub(crate) ended: oneshot::Receiver<BodyEnd>,
+    pub(crate) usage: Usage,
+    pub(crate) calls: Vec<(Interface, u64)>,
+    pub(crate) outgoing_requests: u32,
+    pub(crate) log: LogCounts,
+    pub(crate) warm: bool,
+}
+
+impl App {
+    /// Runs one request. `head` gets the response as soon as the guest has given it; its body streams while the run
+    /// goes on. Needs a permit, and gives it back in what it returns.
+    pub(crate) async fn run(
+        self: &Arc<Self>,
+        permit: Permit,
+        mut job: Job,
+        head: impl FnOnce(http::Response<WasiBody>) -> Result<(), Fault>,
+    ) -> Ran {
+        let clock = Arc::new(RunClock::start(job.started));
+        let log = Arc::new(self.guest_log(&job.request_id));
+        let mut slot = self.idle.lock().pop();
+        let warm = slot.is_some();
+        let mut status = 0;
+        let (sender, mut answer) = futures::channel::oneshot::channel();
+        let request = std::mem::take(&mut job.request);
+        let (stop, body_end) = {
+            let work = async {
+                let idle = match &mut slot {
+                    Some(idle) => idle.begin(&clock)?,
+                    None => slot.insert(self.instantiate(&clock, &log).await?),
+                };
+                idle.answer(request, sender).await
+            };
+            let mut work = pin!(metered(&clock, &self.limits, work));
+            let mut head = Some(head);
+            let mut body_end = None;
+            let stop = poll_fn(|context| {
+                let polled = work.as_mut().poll(context);
+                if let Some(deliver) = head.take() {
+                    match Pin::new(&mut answer).poll(context) {
+                        Poll::Pending => head = Some(deliver),
+                        Poll::Ready(Ok(Ok(response))) => {
+                            status = response.status().as_u16();
+                            if let Err(fault) = deliver(response) {
+                                job.tail.fail(fault);
+                                return Poll::Ready(Stop::Fault(fault));
+                            }
+                        }
+                        Poll::Ready(Ok(Err(error))) => {
+                            job.tail.fail(Fault::of(&error, false));
+                            return Poll::Ready(Stop::Error(error));
+                        }
+                        Poll::Ready(Err(_)) => {}
+                    }
+                }
+                match polled {
+                    Poll::Ready(Ok(Ok(()))) if head.is_some() => {
+                        return Poll::Ready(Stop::Fault(Fault::NoResponse));
+                    }
+                    Poll::Ready(Ok(Ok(()))) => return Poll::Ready(Stop::Done),
+                    Poll::Ready(Ok(Err(error))) => {
+                        job.tail.fail(Fault::of(&error, false));
+                        return Poll::Ready(Stop::Error(error));
+                    }
+                    Poll::Ready(Err(breach)) => {
+                        job.tail.fail(breach.into());
+                        return Poll::Ready(Stop::Breach(breach));
+                    }
+                    Poll::Pending => {}
+                }
+                if body_end.is_none() {
+                    match Pin::new(&mut job.ended).poll(context) {
+                        Poll::Pending => {}
+                        Poll::Ready(Ok(BodyEnd::Whole)) => body_end = Some(BodyEnd::Whole),
+                        Poll::Ready(Ok(BodyEnd::Cut(fault))) => {
+                            body_end = Some(BodyEnd::Cut(fault));
+                            return Poll::Ready(Stop::Fault(fault));
+                        }
+                        Poll::Ready(_) => {
+                            body_end = Some(BodyEnd::Abandoned);
+                            return Poll::Ready(Stop::Abandoned);
+                        }
+                    }
+                }
+                Poll::Pending
+            })
+            .await;
+            (stop, body_end)
+        };
+        let fault = self.fault(&stop, slot.as_ref());
+        if let Some(fault) = fault {
+            job.tail.fail(fault);
+        }
+        let ran = Ran {
+            permit,
+            fault,
+            status,
+            body_end,
+            ended: job.ended,
+            usage: usage(slot.as_ref(), &clock, &job.bytes_in, &job.tail),
+            calls: slot.as_ref().map(|idle| idle.store.data().meter.calls().collect()).unwrap_or_default(),
+            outgoing_requests: slot.as_ref().map_or(0, |idle| idle.store.data().outgoing_requests()),
+            log: *log.counts.lock(),
+            warm,
+        };
+        if matches!(stop, Stop::Done)
+            && let Some(idle) = slot
+        {
+            self.keep(idle);
+        }
+        ran
+    }
+
+    /// Makes an instance, as for a request, and drops it: tells whether the app can run, and what that takes.
+    ///
+    /// # Errors
+    /// Why no instance can be made.
+    pub async fn try_instance(&self) -> Result<(), Fault> {
+        let clock = Arc::new(RunClock::start(Instant::now()));
+        let log = Arc::new(self.guest_log("none"));
+        match metered(&clock, &self.limits, self.instantiate(&clock, &log)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(Fault::of(&error, false)),
+            Err(breach) => Err(breach.into()),
+        }
+    }
+
+    /// Keeps an instance for the next request, if the app declared that.
+    fn keep(&self, mut idle: Idle) {
+        let Mode::Serial { reuse } = self.mode else { return };
+        idle.uses += 1;
+        if idle.uses < reuse {
+            self.idle.lock().push(idle);
+        }
+    }
+
+    fn guest_log(&self, request_id: &str) -> GuestLog {
+        GuestLog {
+            tenant: self.tenant.clone(),
+            app: self.name.clone(),
+            request_id: request_id.to_owned(),
+            limits: self.limits.clone(),
+            counts: Default::default(),
+        }
+    }
+
+    async fn instantiate(&self, clock: &Arc<RunClock>, log: &Arc<GuestLog>) -> wasmtime::Result<Idle> {
+        let engine = &self.runtime.engines.apps;
+        let state = State::new(Parts {
+            meter: Meter::new(engine, self.runtime.schedule.clone(), self.limits.clone(), clock.clone()),
+            wasi: wasi(&self.grants, log)?,
+            outgoing: Outgoing {
+                tenant: self.tenant.clone(),
+                grant: self.grants.http.clone(),
+                connections: self.connections,
+                transport: self.runtime.transport.clone(),
+                limits: self.limits.clone(),
+                deadline: clock.started() + self.limits.deadline,
+                sent: 0,
+            },
+            stores: self.stores.clone(),
+            config: self.config.clone(),
+            signer: None,
+        });
+        let mut store = armed(engine, state)?;
+        let proxy = self.pre.instantiate_async(&mut store).await?;
+        Ok(Idle { store, proxy, uses: 0 })
+    }
+
+    /// Why the run ended badly, if it did.
+    fn fault(&self, stop: &Stop, slot: Option<&Idle>) -> Option<Fault> {
+        let meter = slot.map(|idle| &idle.store.data().meter);
+        let denied = meter.is_some_and(Meter::memory_denied);
+        let noted = meter.and_then(Meter::breach);
+        let fault = match stop {
+            Stop::Done | Stop::Abandoned => return None,
+            Stop::Fault(fault) => *fault,
+            Stop::Breach(breach) => (*breach).into(),
+            Stop::Error(error) => {
+                let fault = noted.map_or_else(|| Fault::of(error, denied), Fault::from);
+                let gas_bounds = meter.is_some_and(Meter::gas_bounds_fuel);
+                tracing::info!(target: "tollgate::run", code = fault.code(), error = format!("{error:#}"), "the guest failed");
+                if fault == Fault::OutOfFuel && gas_bounds { Fault::OutOfGas } else { fault }
+            }
+        };
+        Some(fault)
+    }
+}
+
+/// Why a run is over.
+enum Stop {
+    Done,
+    Fault(Fault),
+    Breach(Breach),
+    Error(wasmtime::Error),
+    Abandoned,
+}
+
+impl Idle {
+    /// Makes a warm instance ready for the next request.
+    fn begin(&mut self, clock: &Arc<RunClock>) -> wasmtime::Result<&mut Self> {
+        self.store.data_mut().begin(clock);
+        arm_fuel(&mut self.store)?;
+        self.store.set_epoch_deadline(1);
+        Ok(self)
+    }
+
+    /// Has the guest answer one request, and waits until it has nothing more to do.
+    async fn answer(
+        &mut self,
+        request: http::Request<WasiBody>,
+        sender: futures::channel::oneshot::Sender<wasmtime::Result<http::Response<WasiBody>>>,
+    ) -> wasmtime::Result<()> {
+        let proxy = &self.proxy;
+        let run = async |accessor: &wasmtime::component::Accessor<State>| {
+            let prepared = accessor.with(|mut store| {
+                Prepared::new(store.as_context_mut(), proxy, request, State::http_uncounted, sender)
+            })?;
+            prepared.run(accessor, pending()).await?;
+            poll_fn(|context| accessor.poll_no_interesting_tasks(context)).await;
+            wasmtime::error::Ok(())
+        };
+        self.store.run_concurrent(run).await?
+    }
+}
+
+fn usage(slot: Option<&Idle>, clock: &RunClock, bytes_in: &AtomicU64, tail: &Tail) -> Usage {
+    let mut usage = Usage {
+        gas: 0,
+        fuel: 0,
+        memory_bytes: 0,
+        cpu: clock.cpu().as_nanos() as u64,
+        wall: clock.started().elapsed().as_nanos() as u64,
+        host_calls: 0,
+        bytes_in: bytes_in.load(Relaxed),
+        bytes_out: tail.bytes.load(Relaxed),
+    };
+    if let Some(idle) = slot {
+        let meter = &idle.store.data().meter;
+        usage.fuel = meter.fuel_used(idle.store.get_fuel().ok());
+        usage.gas = meter.gas(usage.fuel);
+        usage.memory_bytes = meter.memory_most() as u64;
+        usage.host_calls = meter.calls_total();
+    }
+    usage
+}
+
+/// The WASI context that these grants make.
+fn wasi(grants: &Grants, log: &Arc<GuestLog>) -> wasmtime::Result<WasiCtx> {
+    let mut builder = WasiCtx::builder();
+    builder.stdout(GuestStream::new(log, "stdout")).stderr(GuestStream::new(log, "stderr"));
+    for (name, value) in &grants.environment {
+        builder.env(name, value);
+    }
+    if let Some(Files::Directory { path, access }) = &grants.files {
+        let may = match access {
+            Access::ReadOnly => FsPerms::ReadOnly,
+            Access::ReadWrite => FsPerms::ReadWrite,
+        };
+        builder.preopened_dir(path, "/", may)?;
+    }
+    builder.max_random_size(64 << 10);
+    Ok(builder.build())
+}

@@ -1,0 +1,168 @@
+//! Between the client's HTTP and the guest's: which headers pass, in which direction.
+
+use crate::bindings::{Facts, Outcome};
+use crate::facts::Target;
+use crate::fault::Fault;
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::{HeaderMap, Response, StatusCode, Uri};
+use wasmtime_wasi_http::WasiBody;
+
+/// Headers of one connection (RFC 9110, section 7.6.1), which no gateway passes on.
+const HOP_BY_HOP: [HeaderName; 5] = [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+const HOP_BY_HOP_OLD: [&str; 3] = ["keep-alive", "proxy-connection", "proxy-authenticate"];
+
+/// Headers that say where a request came from. A client's are dropped; the host sets its own.
+const FORWARDED: [&str; 8] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+];
+
+/// Headers that only the host writes begin so.
+const OURS: &str = "tollgate-";
+
+/// The header with the request's id, for guests and clients.
+const REQUEST_ID: HeaderName = HeaderName::from_static("tollgate-request-id");
+
+/// The length that a message announces; none when it announces none, or not one number.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let (first, None) = (values.next()?, values.next()) else { return None };
+    first.to_str().ok()?.parse().ok()
+}
+
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP_OLD {
+        headers.remove(name);
+    }
+}
+
+/// The request as the guest gets it: the path in the spelling that the gate saw, and no header that pretends to come
+/// from the host.
+pub(crate) fn request_for_guest(
+    parts: Parts,
+    body: WasiBody,
+    target: &Target,
+    facts: &Facts,
+) -> http::Request<WasiBody> {
+    let mut request = http::Request::new(body);
+    let path = match parts.uri.query() {
+        Some(query) => format!("{}?{query}", target.path),
+        None => target.path.clone(),
+    };
+    let authority = parts.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
+    let authority =
+        parts.uri.authority().map(|authority| authority.as_str()).or(authority).unwrap_or(&target.host);
+    // The path was checked and the authority parsed when the target was made.
+    *request.uri_mut() = Uri::builder()
+        .scheme(facts.scheme.as_str())
+        .authority(authority)
+        .path_and_query(path)
+        .build()
+        .unwrap_or(parts.uri);
+    *request.method_mut() = parts.method;
+    let mut headers = parts.headers;
+    drop_hop_by_hop(&mut headers);
+    let ours: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with(OURS)).cloned().collect();
+    for name in ours {
+        headers.remove(name);
+    }
+    for name in FORWARDED {
+        headers.remove(name);
+    }
+    set(&mut headers, HeaderName::from_static("x-forwarded-for"), &facts.client_address);
+    set(&mut headers, HeaderName::from_static("x-forwarded-proto"), &facts.scheme);
+    set(&mut headers, REQUEST_ID, &facts.request_id);
+    *request.headers_mut() = headers;
+    request
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// The guest's response as the client gets it. Informational statuses are the host's own, and a length must be one
+/// number.
+pub(crate) fn response_from_guest(
+    response: Response<WasiBody>,
+    rate_headers: &[(String, String)],
+    request_id: &str,
+) -> Result<Response<WasiBody>, Fault> {
+    let mut response = response;
+    if response.status().is_informational() {
+        return Err(Fault::BadResponse);
+    }
+    let headers = response.headers_mut();
+    if headers.contains_key(CONTENT_LENGTH) && content_length(headers).is_none() {
+        return Err(Fault::BadResponse);
+    }
+    drop_hop_by_hop(headers);
+    set(headers, REQUEST_ID, request_id);
+    for (name, value) in rate_headers {
+        if let Ok(name) = name.parse::<HeaderName>() {
+            set(headers, name, value);
+        }
+    }
+    Ok(response)
+}
+
+/// Adds headers to a response of the host's own.
+pub(crate) fn with_headers(mut response: Response<Bytes>, added: &[(String, String)]) -> Response<Bytes> {
+    for (name, value) in added {
+        if let Ok(name) = name.parse::<HeaderName>() {
+            set(response.headers_mut(), name, value);
+        }
+    }
+    response
+}
+
+/// Whether no byte of body will follow this head.
+pub(crate) fn has_no_body(response: &Response<WasiBody>) -> bool {
+    matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || content_length(response.headers()) == Some(0)
+        || http_body::Body::is_end_stream(response.body())
+}
+
+/// The name of an outcome, for logs and metrics.
+pub fn outcome_name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Answered(_) => "answered",
+        Outcome::Denied => "denied",
+        Outcome::Limited => "limited",
+        Outcome::Refused(_) => "refused",
+        Outcome::Failed(_) => "failed",
+        Outcome::Abandoned => "abandoned",
+        Outcome::Interrupted => "interrupted",
+    }
+}
+
+/// What an outcome says beyond its name.
+pub fn outcome_detail(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Answered(status) => status.to_string(),
+        Outcome::Refused(code) | Outcome::Failed(code) => code.clone(),
+        Outcome::Denied | Outcome::Limited | Outcome::Abandoned | Outcome::Interrupted => String::new(),
+    }
+}
