@@ -1,0 +1,55 @@
+//! The build steps that are not cargo's own: `cargo xtask guests`, `cargo xtask test`, `cargo xtask demo`.
+//!
+//! Everything is derived from the folders of the workspace; a new guest needs no line here.
+
+mod demo;
+mod guests;
+mod process;
+mod test;
+mod toolchain;
+mod workspace;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use workspace::Workspace;
+
+/// The build steps of Tollgate that are not cargo's own.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build every guest and gate component from source into `target/guests`.
+    Guests(guests::Args),
+    /// Build the guests, then run every test: extra arguments go to the test runner.
+    Test(test::Args),
+    /// Build and sign the samples and start a host with two tenants on 127.0.0.1.
+    Demo(demo::Args),
+    /// Prepare the compiler for guests, and nothing else.
+    Toolchain,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            process::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    match cli.command {
+        Command::Guests(args) => guests::run(&workspace, &args).map(|_| ExitCode::SUCCESS),
+        Command::Test(args) => test::run(&workspace, &args),
+        Command::Demo(args) => demo::run(&workspace, &args),
+        Command::Toolchain => toolchain::prepare(&workspace).map(|_| ExitCode::SUCCESS),
+    }
+}
