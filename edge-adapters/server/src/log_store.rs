@@ -160,6 +160,13 @@ impl LogStore {
         self.writer.lock().set_many(&self.files, &values)
     }
 
+    /// Whether a write failed in a way that leaves open whether its batch is on disk. Then only opening the store again
+    /// tells, and everything until then fails with [`LogStoreError::Stopped`].
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.writer.lock().stopped
+    }
+
     /// Deletes those of these keys that exist. A deletion is durable with the next [`LogStore::set_many`].
     ///
     /// # Errors

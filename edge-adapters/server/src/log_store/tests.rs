@@ -130,6 +130,7 @@ fn a_full_disk_leaves_the_store_as_it_was_and_usable() {
     fault.store(HALF_WRITE, Ordering::Relaxed);
     let error = store.set_many(batch(&[("checkpoint", "two"), ("tile/0/000", "x")])).unwrap_err();
     assert_eq!(error.to_string(), "writing `.journal` failed");
+    assert!(!store.is_stopped());
     assert_eq!(store.get("checkpoint").unwrap().as_deref(), Some(&b"one"[..]));
     fault.store(0, Ordering::Relaxed);
     store.set_many(batch(&[("checkpoint", "three")])).unwrap();
@@ -147,6 +148,7 @@ fn after_a_failed_sync_or_a_half_write_that_stays_the_store_has_stopped() {
         fault.store(how, Ordering::Relaxed);
         assert!(matches!(store.set_many(batch(&[("checkpoint", "two")])), Err(LogStoreError::Io { .. })));
         fault.store(0, Ordering::Relaxed);
+        assert!(store.is_stopped());
         assert!(matches!(store.set_many(batch(&[("checkpoint", "three")])), Err(LogStoreError::Stopped)));
         assert!(matches!(store.get("checkpoint"), Err(LogStoreError::Stopped)));
         assert!(matches!(store.delete_many(&[]), Err(LogStoreError::Stopped)));
