@@ -1,4 +1,25 @@
-//! The server adapter: listener, stores, telemetry, admin address.
+//! The server adapter: listener, stores, outgoing HTTP, the audit book, telemetry, and the admin address.
+//!
+//! Everything that touches a socket or a disk on behalf of the runtime is here; the runtime knows only its seams.
 
+mod admin;
+mod audit_book;
+mod listener;
+mod log_bucket;
+mod log_store;
+mod outbound;
+mod server;
+mod signer;
 mod stores;
+mod telemetry;
+
+pub use admin::{Admin, Check, StatusText};
+pub use audit_book::*;
+pub use listener::*;
+pub use log_bucket::LogBucket;
+pub use log_store::{LogStore, LogStoreError, OpenBook, OpenBookError, OpenedRequest};
+pub use outbound::*;
+pub use server::*;
+pub use signer::*;
 pub use stores::*;
+pub use telemetry::*;

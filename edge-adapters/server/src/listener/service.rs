@@ -1,0 +1,283 @@
+//! Requests of one connection: checked, handed on, and their bodies bounded.
+
+use super::connection::Server;
+use super::refusal::Refusal;
+use super::stream::Cut;
+use super::{AnswerBody, BoxError};
+use crate::telemetry;
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::header::HOST;
+use http::uri::Authority;
+use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tollgate_runtime::{Peer, RequestBody};
+use tracing::Instrument;
+
+/// A failure of a request's body, in the runtime's words.
+type BodyError = <RequestBody as Body>::Error;
+
+/// Takes the requests of one connection.
+pub(super) struct Requests {
+    pub(super) server: Arc<Server>,
+    pub(super) peer: Peer,
+    pub(super) activity: Arc<Activity>,
+    /// Told when a response is cut. Not for HTTP/2, where only the stream is reset.
+    pub(super) cut: Option<Cut>,
+}
+
+impl Service<Request<Incoming>> for Requests {
+    type Response = Response<Counted>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let (server, peer, cut) = (Arc::clone(&self.server), self.peer, self.cut.clone());
+        let active = Activity::begin(&self.activity);
+        Box::pin(async move {
+            let response = match check(&request, server.options.target_bytes, server.options.headers) {
+                Ok(()) => {
+                    let span = telemetry::request_span(&mut request);
+                    let pause = server.options.body_pause;
+                    let request = request.map(|body| Paced::new(body, pause).boxed_unsync());
+                    let handled = AssertUnwindSafe(server.handler.handle(request, peer).instrument(span));
+                    handled.catch_unwind().await.unwrap_or_else(|_| {
+                        server.gauges.panics.fetch_add(1, Ordering::Relaxed);
+                        tracing::error!(target: "tollgate::listener", "the handling of a request panicked");
+                        Refusal::Panic.response()
+                    })
+                }
+                Err(refusal) => {
+                    server.gauges.malformed.fetch_add(1, Ordering::Relaxed);
+                    refusal.response()
+                }
+            };
+            Ok(response.map(|inner| Counted { inner, cut, _active: active }))
+        })
+    }
+}
+
+/// What no handler needs to see.
+fn check<B>(request: &Request<B>, target_bytes: usize, headers: usize) -> Result<(), Refusal> {
+    let uri = request.uri();
+    if request.method() == Method::CONNECT {
+        return Err(Refusal::Connect);
+    }
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
+    if path + authority > target_bytes {
+        return Err(Refusal::Target);
+    }
+    if request.headers().len() > headers {
+        return Err(Refusal::Headers);
+    }
+    host(uri, request.headers())
+}
+
+/// Exactly one host, in one spelling. Whoever stands behind this must not be able to see another host than we do.
+fn host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut fields = headers.get_all(HOST).iter();
+    let (field, more) = (fields.next(), fields.next());
+    if more.is_some() {
+        return Err(Refusal::Host);
+    }
+    let field = match field {
+        None => None,
+        Some(value) => {
+            let authority: Option<Authority> = value.to_str().ok().and_then(|text| text.parse().ok());
+            Some(authority.ok_or(Refusal::Host)?)
+        }
+    };
+    let named = match (uri.authority(), &field) {
+        (Some(target), None) => target,
+        (None, Some(field)) => field,
+        // The port may be left out in one and not in the other only if it is the same text otherwise; to be strict
+        // costs honest clients nothing.
+        (Some(target), Some(field)) if target.as_str().eq_ignore_ascii_case(field.as_str()) => target,
+        (Some(_), Some(_)) | (None, None) => return Err(Refusal::Host),
+    };
+    if named.as_str().contains('@') || named.host().is_empty() { Err(Refusal::Host) } else { Ok(()) }
+}
+
+/// Whether a connection has requests under way.
+#[derive(Default)]
+pub(super) struct Activity {
+    requests: AtomicUsize,
+    changed: Notify,
+}
+
+/// One request under way.
+pub(super) struct Active(Arc<Activity>);
+
+impl Activity {
+    fn begin(activity: &Arc<Self>) -> Active {
+        activity.requests.fetch_add(1, Ordering::AcqRel);
+        activity.changed.notify_waiters();
+        Active(Arc::clone(activity))
+    }
+
+    /// Returns once there was no request for this long.
+    pub(super) async fn idle_for(&self, time: Duration) {
+        loop {
+            // Made before the count is read: so no change in between is missed.
+            let changed = self.changed.notified();
+            if self.requests.load(Ordering::Acquire) > 0 {
+                changed.await;
+            } else if tokio::time::timeout(time, changed).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::AcqRel);
+        self.0.changed.notify_waiters();
+    }
+}
+
+/// A response's body: a request is under way until it ends, and a failure in it cuts the connection.
+pub(super) struct Counted {
+    inner: AnswerBody,
+    cut: Option<Cut>,
+    _active: Active,
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        if let (Some(Err(_)), Some(cut)) = (&frame, &self.cut) {
+            cut.set();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// A request's body that may pause only so long.
+struct Paced {
+    inner: Incoming,
+    pause: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Paced {
+    fn new(inner: Incoming, pause: Duration) -> Self {
+        Self { inner, pause, timer: None }
+    }
+}
+
+impl Body for Paced {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) {
+            this.timer = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
+        }
+        let pause = this.pause;
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + pause)));
+        ready!(timer.as_mut().poll(context));
+        Poll::Ready(Some(Err(BodyError::ConnectionReadTimeout)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(uri: &str, hosts: &[&str]) -> Option<Refusal> {
+        let mut request = Request::builder().uri(uri);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        check(&request.body(()).unwrap(), 64, 8).err()
+    }
+
+    #[test]
+    fn a_request_names_exactly_one_host() {
+        for (uri, hosts) in [
+            ("/", &["a.example"][..]),
+            ("/", &["a.example:80"]),
+            ("/", &["[::1]:80"]),
+            ("http://a.example/", &["A.example"]),
+            ("http://a.example/", &[]),
+        ] {
+            assert_eq!(refused(uri, hosts), None, "{uri} {hosts:?}");
+        }
+        for (uri, hosts) in [
+            ("/", &[][..]),
+            ("/", &["a.example", "a.example"]),
+            ("/", &[""]),
+            ("/", &["a b"]),
+            ("/", &["u@a.example"]),
+            ("/", &["a.example/x"]),
+            ("/", &["a,b"]),
+            ("http://a.example/", &["b.example"]),
+            ("http://a.example/", &["a.example:81"]),
+        ] {
+            assert_eq!(refused(uri, hosts), Some(Refusal::Host), "{uri} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_target_many_headers_and_tunnels_are_refused() {
+        assert_eq!(refused(&format!("/{}", "x".repeat(64)), &["a"]), Some(Refusal::Target));
+        let mut request = Request::builder().uri("/").header(HOST, "a");
+        for number in 0..8 {
+            request = request.header(format!("x-{number}"), "1");
+        }
+        assert_eq!(check(&request.body(()).unwrap(), 64, 8), Err(Refusal::Headers));
+        let connect = Request::builder().method("CONNECT").uri("a.example:443").body(()).unwrap();
+        assert_eq!(check(&connect, 64, 8), Err(Refusal::Connect));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_only_when_no_request_was_there_for_the_whole_time() {
+        let activity = Arc::new(Activity::default());
+        let started = Instant::now();
+        let second = Duration::from_secs(1);
+        let requests = async {
+            tokio::time::sleep(second).await;
+            let active = Activity::begin(&activity);
+            tokio::time::sleep(20 * second).await;
+            drop(active);
+        };
+        tokio::join!(requests, activity.idle_for(10 * second));
+        assert_eq!(started.elapsed(), 31 * second);
+    }
+}

@@ -1,0 +1,64 @@
+//! The certificate that a listener shows.
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+
+/// Where a certificate and its key are, both as PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and after it those that lead to its root.
+    pub chain: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Why a certificate can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file can't be read, or has no such thing in it.
+    #[error("can't read the {what} in `{}`: {cause}", file.display())]
+    File {
+        /// `certificate` or `private key`.
+        what: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        cause: pem::Error,
+    },
+    /// They don't fit together, or one of them is not supported.
+    #[error("can't use the certificate in `{}`: {cause}", chain.display())]
+    Unusable {
+        /// The certificate's file.
+        chain: PathBuf,
+        /// What is wrong.
+        cause: rustls::Error,
+    },
+}
+
+impl TlsFiles {
+    /// Reads both, for TLS 1.2 and 1.3, with HTTP/2 and HTTP/1.1 on offer.
+    pub(super) fn load(&self) -> Result<TlsAcceptor, TlsError> {
+        let file = |what, file: &PathBuf| {
+            let file = file.clone();
+            move |cause| TlsError::File { what, file, cause }
+        };
+        let certificates: Result<Vec<_>, _> =
+            CertificateDer::pem_file_iter(&self.chain).and_then(|chain| chain.collect());
+        let certificates = certificates.map_err(file("certificate", &self.chain))?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(file("private key", &self.key))?;
+        let unusable = |cause| TlsError::Unusable { chain: self.chain.clone(), cause };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(unusable)?
+            .with_no_client_auth()
+            .with_single_cert(certificates, key)
+            .map_err(unusable)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
