@@ -5,7 +5,7 @@
 //! new ones are made with growing pauses.
 
 use crate::bindings::admission::{self, GateConfig, Quota, RoutePlan};
-use crate::bindings::tollgate::gate::limiter;
+use crate::bindings::tollgate::gate::types;
 use crate::bindings::{Diagnostic, Entry, Facts};
 use crate::cache::CacheError;
 use crate::clock::RunClock;
@@ -86,7 +86,7 @@ pub struct BucketSetting {
 }
 
 /// What a bucket counts.
-pub use limiter::Unit;
+pub use types::Unit;
 
 /// What tells one count of a bucket from another.
 pub use admission::KeyField;
@@ -337,7 +337,7 @@ fn gate_limits() -> Limits {
 
 fn config(setting: &GateSetting) -> GateConfig {
     let quota = |bucket: &BucketSetting| Quota {
-        bucket: limiter::Bucket {
+        bucket: types::Bucket {
             name: bucket.name.as_str().into(),
             unit: bucket.unit,
             quota: bucket.quota,

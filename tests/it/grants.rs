@@ -1,0 +1,143 @@
+//! What an app was given, and nothing else.
+
+use http::Request;
+use testkit::{App, Case, Tenant};
+
+fn kv(backend: &str) -> testkit::Host {
+    Case::guest("kv_ops").grants(&format!("keyvalue = {{ default = \"{backend}\" }}")).start()
+}
+
+#[test]
+fn a_store_keeps_what_was_set_on_either_backend() {
+    for backend in ["memory", "sqlite"] {
+        let host = kv(backend);
+        let op = |query: &str| host.ask(Request::get(&format!("/?{query}"))).text();
+        assert_eq!(op("op=set&key=a&value=1"), "done\n", "{backend}");
+        assert_eq!(op("op=get&key=a").trim(), "1", "{backend}");
+        assert_eq!(op("op=exists&key=b").trim(), "false");
+        assert_eq!(op("op=incr&key=n&delta=5").trim(), "5");
+        assert_eq!(op("op=incr&key=n&delta=-2").trim(), "3");
+        assert_eq!(op("op=cas&key=a&value=2"), "swapped\n", "{backend}");
+        assert!(op("op=cas_lost&key=a&value=3").starts_with("changed to"), "{backend}");
+        assert_eq!(op("op=delete&key=a"), "done\n");
+        assert_eq!(op("op=exists&key=a").trim(), "false");
+    }
+}
+
+#[test]
+fn what_was_set_in_sqlite_is_there_after_a_restart() {
+    let case = Case::guest("kv_ops").grants("keyvalue = { default = \"sqlite\" }");
+    let first = case.spawn();
+    let get = |process: &testkit::Process, query: &str| {
+        let uri = format!("http://{}/?{query}", process.address());
+        process.block_on(async {
+            use http_body_util::BodyExt;
+            let request = Request::get(uri).header("host", "acme.test").body(http_body_util::Full::default()).unwrap();
+            let response = process.client().request(request).await.unwrap();
+            String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+        })
+    };
+    assert_eq!(get(&first, "op=set&key=a&value=kept"), "done\n");
+    let second = testkit::Process::again(first.kill());
+    assert_eq!(get(&second, "op=get&key=a").trim(), "kept");
+}
+
+#[test]
+fn two_tenants_never_share_a_key() {
+    let tenant = |name: &str| Tenant::new(name).app(App::guest("kv_ops").grants("keyvalue = { default = \"memory\" }"));
+    let host = Case::new().tenant(tenant("acme")).tenant(tenant("globex")).start();
+    host.ask(Request::get("/?op=set&key=a&value=acmes"));
+    let other = host.ask(Request::get("/?op=exists&key=a").header("host", "globex.test"));
+    assert_eq!(other.text().trim(), "false");
+}
+
+#[test]
+fn a_store_that_was_not_granted_can_not_be_opened() {
+    let host = kv("memory");
+    host.ask(Request::get("/?op=get&key=a&store=other")).expect_status(500).expect_in_body("NoSuchStore");
+}
+
+#[test]
+fn configuration_is_what_the_manifest_says() {
+    let host = Case::guest("config_dump").grants("config = { greeting = \"hello\", colour = \"red\" }").start();
+    host.ask(Request::get("/")).expect_body("colour=red\ngreeting=hello\n");
+}
+
+#[test]
+fn the_environment_is_empty_unless_given() {
+    let bare = Case::guest("env_dump").grants("files = \"none\"").start();
+    assert!(!bare.ask(Request::get("/")).expect_status(200).text().contains("env "));
+    let given = Case::guest("env_dump").grants("files = \"none\"\nenvironment = { LANG = \"C\" }").start();
+    given.ask(Request::get("/")).expect_in_body("env LANG=C\n");
+}
+
+#[test]
+fn files_are_one_directory_and_read_only_means_it() {
+    let data = tempfile::tempdir().unwrap();
+    std::fs::write(data.path().join("a.txt"), "within").unwrap();
+    let grant = |access: &str| {
+        format!("files = {{ directory = \"{}\", access = \"{access}\" }}", data.path().display())
+    };
+    let reader = Case::guest("files").grants(&grant("read-only")).start();
+    reader.ask(Request::get("/?op=read&path=/a.txt")).expect_body("within\n");
+    reader.ask(Request::get("/?op=write&path=/b.txt&text=x")).expect_status(500);
+    assert!(!data.path().join("b.txt").exists());
+    for outside in ["/../../../../etc/passwd", "/../secret", "../../etc/hostname"] {
+        reader.ask(Request::get(&format!("/?op=read&path={outside}"))).expect_status(500);
+    }
+    let writer = Case::guest("files").grants(&grant("read-write")).start();
+    writer.ask(Request::get("/?op=write&path=/b.txt&text=new")).expect_body("done\n");
+    assert_eq!(std::fs::read_to_string(data.path().join("b.txt")).unwrap(), "new");
+    std::os::unix::fs::symlink("/etc/hostname", data.path().join("link")).unwrap();
+    writer.ask(Request::get("/?op=read&path=/link")).expect_status(500);
+}
+
+/// A second host, to be asked by the first.
+fn upstream() -> testkit::Host {
+    Case::guest("echo").route("host = \"*\"").start()
+}
+
+#[test]
+fn an_allowed_origin_on_a_granted_network_is_reached() {
+    let upstream = upstream();
+    let origin = format!("http://{}", upstream.address());
+    let host = Case::guest("egress")
+        .grants(&format!("http = {{ allow = [\"{origin}\"], networks = [\"127.0.0.0/8\"] }}"))
+        .start();
+    let answer = host.ask(Request::get(&format!("/?url={origin}/there"))).expect_status(200);
+    assert!(answer.text().starts_with("200 "), "{}", answer.text());
+    assert_eq!(answer.record().metadata("calls.http-outgoing").is_some(), true, "{}", answer.record().0);
+}
+
+#[test]
+fn an_origin_that_is_not_on_the_list_is_refused() {
+    let upstream = upstream();
+    let host = Case::guest("egress")
+        .grants("http = { allow = [\"https://api.example.com\"], networks = [\"127.0.0.0/8\"] }")
+        .start();
+    let answer = host.ask(Request::get(&format!("/?url=http://{}/", upstream.address())));
+    answer.expect_in_body("HttpRequestDenied");
+}
+
+#[test]
+fn a_private_address_is_refused_though_its_name_is_on_the_list() {
+    let upstream = upstream();
+    let origin = format!("http://{}", upstream.address());
+    let host = Case::guest("egress").grants(&format!("http = {{ allow = [\"{origin}\", \"http://localhost:{}\"] }}", upstream.address().port())).start();
+    host.ask(Request::get(&format!("/?url={origin}/"))).expect_in_body("DestinationIpProhibited");
+    let by_name = format!("/?url=http://localhost:{}/", upstream.address().port());
+    host.ask(Request::get(&by_name)).expect_in_body("DestinationIpProhibited");
+}
+
+#[test]
+fn outgoing_requests_of_one_run_are_counted_and_bounded() {
+    let upstream = upstream();
+    let origin = format!("http://{}", upstream.address());
+    let host = Case::guest("egress")
+        .limits("outgoing-requests = 2")
+        .grants(&format!("http = {{ allow = [\"{origin}\"], networks = [\"127.0.0.0/8\"] }}"))
+        .start();
+    let text = host.ask(Request::get(&format!("/?url={origin}/&times=5"))).text();
+    assert_eq!(text.lines().filter(|line| line.starts_with("200 ")).count(), 2, "{text}");
+    assert_eq!(text.matches("error: ").count(), 3, "{text}");
+}

@@ -1,0 +1,153 @@
+//! Every limit, with a guest that breaks it: what the client gets, what the record says, and that the host goes on.
+
+use http::Request;
+use testkit::{App, Case, Tenant};
+
+/// The story that all limits share: the breach is answered, recorded, and over; the next request is served.
+#[track_caller]
+fn breach(case: Case, path: &str, status: u16, fault: &str) -> testkit::Answer {
+    let host = case.tenant(Tenant::new("quiet").app(App::guest("echo"))).start();
+    let answer = host.ask(Request::get(path)).expect_problem(status, fault).expect_audit(&format!("failed:{fault}"));
+    host.ask(Request::get("/").header("host", "quiet.test")).expect_status(200);
+    answer
+}
+
+#[test]
+fn a_loop_is_stopped_by_fuel_and_says_so() {
+    let answer = breach(Case::guest("spin_forever").limits("fuel = 1_000_000"), "/", 502, "out-of-fuel");
+    let used = answer.record().used("fuel");
+    assert!((900_000..=1_100_000).contains(&used), "{used}");
+}
+
+#[test]
+fn a_loop_is_stopped_by_cpu_time_while_it_has_fuel() {
+    let case = Case::guest("spin_forever").limits("fuel = 1_000_000_000_000\ngas = 2_000_000_000_000\ncpu-ms = 100");
+    let answer = breach(case, "/", 504, "cpu-time");
+    let cpu = answer.record().used("cpu_ns") / 1_000_000;
+    assert!((100..400).contains(&cpu), "{cpu} ms");
+}
+
+#[test]
+fn a_sleeper_is_stopped_by_the_wall_clock() {
+    for guest in ["sleep_forever", "wait_forever"] {
+        let answer = breach(Case::guest(guest).limits("deadline-ms = 200"), "/", 504, "deadline");
+        let wall = answer.record().used("wall_ns") / 1_000_000;
+        assert!((200..2_000).contains(&wall), "{guest}: {wall} ms");
+    }
+}
+
+#[test]
+fn a_sleeper_is_stopped_by_the_host_wait_before_the_wall_clock() {
+    let case = Case::guest("wait_forever").limits("deadline-ms = 20_000\nhost-wait-ms = 100");
+    breach(case, "/", 504, "host-wait");
+}
+
+#[test]
+fn a_start_function_that_loops_is_under_the_same_limits() {
+    breach(Case::guest("spin_in_start").limits("fuel = 1_000_000"), "/", 502, "out-of-fuel");
+    let case = Case::guest("spin_in_start").limits("fuel = 1_000_000_000_000\ngas = 2_000_000_000_000\ncpu-ms = 50");
+    breach(case, "/", 504, "cpu-time");
+}
+
+#[test]
+fn a_loop_in_the_allocator_or_after_the_return_is_under_the_same_limits() {
+    breach(Case::guest("spin_in_realloc").limits("fuel = 1_000_000"), "/", 502, "out-of-fuel");
+    breach(Case::guest("spin_in_post_return").limits("fuel = 1_000_000"), "/", 502, "out-of-fuel");
+}
+
+#[test]
+fn one_memory_that_grows_is_stopped_at_the_limit() {
+    let case = Case::guest("grow_one_memory").limits("memory-bytes = \"16MiB\"");
+    let answer = breach(case, "/", 502, "out-of-memory");
+    assert!(answer.record().used("memory_bytes") <= 16 << 20);
+}
+
+#[test]
+fn many_memories_have_one_limit_together() {
+    let case = Case::guest("grow_many_memories").limits("memory-bytes = \"16MiB\"");
+    let answer = breach(case, "/", 502, "out-of-memory");
+    assert!(answer.record().used("memory_bytes") <= 16 << 20);
+}
+
+#[test]
+fn a_deep_recursion_ends_as_a_stack_overflow() {
+    breach(Case::guest("deep_recursion"), "/", 502, "stack-overflow");
+}
+
+#[test]
+fn a_trap_before_the_head_is_a_502() {
+    breach(Case::guest("trap_before_head"), "/", 502, "trap");
+}
+
+#[test]
+fn a_trap_in_mid_body_breaks_the_connection_and_is_recorded() {
+    let host = Case::guest("trap_mid_body").start();
+    host.ask(Request::get("/")).expect_status(200).expect_cut().expect_audit("failed:trap");
+    host.ask(Request::get("/")).expect_status(200).expect_cut();
+}
+
+#[test]
+fn a_body_that_was_given_up_is_cut() {
+    let answer = Case::guest("cut_body").get("/").expect_cut();
+    assert!(answer.record().outcome().starts_with("failed:"), "{}", answer.record().0);
+}
+
+#[test]
+fn calls_into_the_host_are_counted_and_bounded() {
+    let case = Case::guest("log_flood").limits("host-calls = 1_000");
+    breach(case, "/", 502, "host-calls");
+}
+
+#[test]
+fn calls_into_the_host_cost_gas() {
+    let case = Case::guest("log_flood").limits("gas = 1_000_000\nfuel = 1_000_000_000");
+    breach(case, "/", 502, "out-of-gas");
+}
+
+#[test]
+fn a_flood_of_log_lines_is_dropped_and_counted() {
+    let host = Case::guest("log_flood").limits("log-lines = 10").start();
+    let answer = host.ask(Request::get("/?lines=50")).expect_status(200);
+    assert_eq!(answer.record().metadata("log-lines-dropped"), Some("40"));
+}
+
+#[test]
+fn a_request_body_over_the_limit_is_413_before_the_guest_runs() {
+    let host = Case::guest("bytes_in").limits("request-body-bytes = 1000").start();
+    let send = |n: usize| {
+        let body = http_body_util::Full::new(bytes::Bytes::from(vec![0; n]));
+        host.send(Request::post("/").body(body).unwrap())
+    };
+    send(1000).expect_status(200);
+    let answer = send(1001).expect_problem(413, "body-too-large").expect_audit("refused:body-too-large");
+    assert_eq!(answer.record().used("fuel"), 0);
+}
+
+#[test]
+fn a_response_body_over_the_limit_is_cut_and_recorded() {
+    let host = Case::guest("big_body").limits("response-body-bytes = 100_000").start();
+    let answer = host.ask(Request::get("/?n=1000000")).expect_cut().expect_audit("failed:response-too-large");
+    assert!(answer.bytes() <= 100_000);
+    host.ask(Request::get("/?n=1000")).expect_status(200);
+}
+
+#[test]
+fn a_full_tenant_is_told_to_come_back_and_its_neighbour_is_served() {
+    let host = Case::new()
+        .tenant(
+            Tenant::new("acme")
+                .limits("deadline-ms = 3_000")
+                .totals("concurrent-requests = 1\nqueued-requests = 0")
+                .app(App::guest("wait_forever")),
+        )
+        .tenant(Tenant::new("quiet").app(App::guest("echo")))
+        .start();
+    let statuses = std::thread::scope(|scope| {
+        let both: Vec<_> = (0..2).map(|_| scope.spawn(|| host.ask(Request::get("/?ms=1000")).status())).collect();
+        host.ask(Request::get("/").header("host", "quiet.test")).expect_status(200);
+        both.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+    });
+    let mut statuses = statuses;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 503]);
+}

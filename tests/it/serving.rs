@@ -1,0 +1,124 @@
+//! Requests that go well, and those that no app sees.
+
+use http::Request;
+use testkit::{App, Case, Tenant};
+
+#[test]
+fn a_request_gets_the_apps_answer_and_one_record() {
+    let answer = Case::guest("echo").get("/hello?x=1").expect_status(200).expect_audit("answered:200");
+    assert!(answer.text().starts_with("GET "), "{}", answer.text());
+    let record = answer.record();
+    assert_eq!(record.text("tenant"), "acme");
+    assert_eq!(record.text("action"), "GET");
+    assert_eq!(record.text("resource"), "acme/web/web acme.test /hello");
+    assert!(record.used("fuel") > 0 && record.used("gas") > record.used("fuel"), "{}", record.0);
+    assert!(record.used("memory_bytes") >= 65_536);
+    assert_eq!(record.metadata("mode"), Some("fresh"));
+}
+
+#[test]
+fn two_tenants_have_their_own_hosts() {
+    let host = Case::new()
+        .tenant(Tenant::new("acme").app(App::guest("echo")))
+        .tenant(Tenant::new("globex").app(App::guest("random_id")))
+        .start();
+    host.ask(Request::get("/")).expect_status(200).expect_in_body("GET ");
+    let globex = host.ask(Request::get("/").header("host", "globex.test")).expect_status(200);
+    assert_eq!(globex.record().text("tenant"), "globex");
+}
+
+#[test]
+fn an_unknown_host_is_nobodys() {
+    let host = Case::guest("echo").start();
+    host.ask(Request::get("/").header("host", "other.test")).expect_problem(404, "no-route");
+}
+
+#[test]
+fn the_guest_sees_the_path_that_the_gate_saw() {
+    let host = Case::guest("echo").start();
+    let answer = host.ask(Request::get("/a/%2e%2e/b/./%63?q=%2e"));
+    assert!(answer.text().lines().next().unwrap().ends_with("/b/c?q=%2e"), "{}", answer.text());
+}
+
+#[test]
+fn headers_that_pretend_to_come_from_the_host_are_dropped() {
+    let host = Case::guest("echo").start();
+    let answer = host.ask(
+        Request::get("/")
+            .header("x-forwarded-for", "6.6.6.6")
+            .header("forwarded", "for=6.6.6.6")
+            .header("tollgate-tenant", "globex")
+            .header("connection", "x-secret")
+            .header("x-secret", "6.6.6.6"),
+    );
+    let text = answer.text();
+    assert!(!text.contains("6.6.6.6") && !text.contains("globex"), "{text}");
+    assert!(text.contains("x-forwarded-for: 127.0.0.1"), "{text}");
+}
+
+#[test]
+fn bodies_stream_through_in_both_directions() {
+    let host = Case::guest("bytes_in").start();
+    let body = bytes::Bytes::from(vec![7_u8; 3_000_000]);
+    let request = Request::post("/").body(http_body_util::Full::new(body)).unwrap();
+    let answer = host.send(request).expect_status(200).expect_body("3000000 bytes\n");
+    assert_eq!(answer.record().used("bytes_in"), 3_000_000);
+
+    let answer = Case::guest("big_body").get("/?n=5000000").expect_status(200).expect_audit("answered:200");
+    assert_eq!(answer.bytes(), 5_000_000);
+    assert_eq!(answer.record().used("bytes_out"), 5_000_000);
+}
+
+#[test]
+fn a_head_request_has_a_record_and_no_body() {
+    let host = Case::guest("echo").start();
+    host.ask(Request::head("/")).expect_status(200).expect_body("").expect_audit("answered:200");
+}
+
+#[test]
+fn a_fresh_instance_knows_nothing_of_the_last_request_and_a_serial_one_does() {
+    let last = |answer: testkit::Answer| answer.text().trim().rsplit(' ').next().unwrap().to_owned();
+    let fresh = Case::guest("random_id").start();
+    for _ in 0..3 {
+        assert_eq!(last(fresh.ask(Request::get("/"))), "0");
+    }
+    let serial = Case::guest("random_id").keys("mode = \"serial\"\nreuse = 2").start();
+    let seen: Vec<String> = (0..3).map(|_| last(serial.ask(Request::get("/")))).collect();
+    assert_eq!(seen, ["0", "1", "0"], "an instance answers twice and is then dropped");
+}
+
+#[test]
+fn the_same_work_on_a_fresh_instance_costs_the_same() {
+    let host = Case::guest("work").start();
+    let cost = || {
+        let answer = host.ask(Request::get("/?rounds=2000")).expect_status(200);
+        (answer.record().used("fuel"), answer.record().used("gas"))
+    };
+    let first = cost();
+    assert_eq!(first, cost());
+    assert_eq!(first, cost());
+}
+
+#[test]
+fn the_longest_path_wins_and_methods_are_told_apart() {
+    let host = Case::new()
+        .tenant(
+            Tenant::new("acme")
+                .app(App::guest("echo").named("all"))
+                .app(App::guest("random_id").named("ids").route("path = \"/ids\"\nmethods = [\"GET\"]")),
+        )
+        .start();
+    assert!(!host.ask(Request::get("/ids/7")).text().starts_with("GET"));
+    assert!(host.ask(Request::post("/ids/7")).text().starts_with("POST"));
+    assert!(host.ask(Request::get("/idsx")).text().starts_with("GET"));
+}
+
+#[test]
+fn health_and_metrics_are_on_the_admin_address_alone() {
+    let host = Case::guest("echo").start();
+    host.ask(Request::get("/"));
+    host.admin("/live").expect_status(200);
+    host.admin("/ready").expect_status(200);
+    host.admin("/metrics").expect_status(200).expect_in_body("tenant=\"acme\"");
+    host.ask(Request::get("/metrics")).expect_in_body("GET ");
+}

@@ -1,0 +1,45 @@
+//! Components that must not load, in a host that runs on.
+
+use http::Request;
+use testkit::{App, Case, Tenant};
+
+fn beside_a_good_one(bad: App) -> testkit::Host {
+    Case::new()
+        .tenant(Tenant::new("acme").app(bad))
+        .tenant(Tenant::new("globex").app(App::guest("echo")))
+        .start()
+}
+
+#[track_caller]
+fn refused_while_the_rest_runs(bad: App, says: &[&str]) {
+    let host = beside_a_good_one(bad);
+    let troubles = host.running().troubles().join("\n");
+    for part in says {
+        assert!(troubles.contains(part), "no `{part}` in:\n{troubles}");
+    }
+    host.ask(Request::get("/")).expect_problem(503, "app-refused").expect_audit("refused:app-refused");
+    host.ask(Request::get("/").header("host", "globex.test")).expect_status(200);
+}
+
+#[test]
+fn an_unsigned_component_is_refused_with_the_command_that_signs_it() {
+    refused_while_the_rest_runs(App::guest("echo").unsigned(), &["not signed", "tollgate sign"]);
+}
+
+#[test]
+fn a_tampered_component_is_refused_and_said_to_be_changed() {
+    refused_while_the_rest_runs(App::guest("echo").tampered(), &["changed after it was signed"]);
+}
+
+#[test]
+fn an_ungranted_import_is_refused_with_the_line_that_grants_it() {
+    refused_while_the_rest_runs(
+        App::guest("ungranted_import"),
+        &["imports `wasi:sockets/", "not granted", "add `sockets = \"none\"` under [tenants.acme.apps.web.grants]"],
+    );
+}
+
+#[test]
+fn a_component_that_wants_more_than_its_limit_at_the_start_is_refused_before_it_is_compiled() {
+    refused_while_the_rest_runs(App::guest("start_with_much"), &["memory at the start", "limit"]);
+}

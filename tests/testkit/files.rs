@@ -1,0 +1,57 @@
+//! Guests, keys and envelopes on disk.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use tollgate_trust::{Release, SigningKey, sign as sign_bytes, write_envelope};
+
+/// The root of the workspace.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Where cargo builds.
+fn target() -> PathBuf {
+    // The test binary is at <target>/<profile>/deps/it-….
+    std::env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned()
+}
+
+/// A built guest.
+pub fn guest(name: &str) -> PathBuf {
+    let path = target().join("guests").join(format!("{name}.wasm"));
+    assert!(path.exists(), "guest `{name}` is not built: run `cargo xtask guests` ({})", path.display());
+    path
+}
+
+/// The host's own binary.
+pub fn binary() -> PathBuf {
+    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("tollgate")
+}
+
+/// Compiled code is shared by all tests: to compile an interpreter takes half a minute.
+pub fn shared_cache() -> PathBuf {
+    target().join("tests-cache")
+}
+
+/// The key that signs for every test of one process.
+pub fn key() -> &'static SigningKey {
+    static KEY: OnceLock<SigningKey> = OnceLock::new();
+    KEY.get_or_init(|| SigningKey::generate().unwrap())
+}
+
+/// Signs a component beside its file, as `tollgate sign` would.
+pub fn sign(component: &Path, package: &str, key: &SigningKey) {
+    let (name, version) = package.split_once('@').unwrap_or((package, "1.0.0"));
+    let bytes = std::fs::read(component).unwrap();
+    let release = Release {
+        package: name.parse().unwrap(),
+        version: version.parse().unwrap(),
+        world: String::new(),
+        imports: Vec::new(),
+        not_before: jiff::Timestamp::UNIX_EPOCH,
+        not_after: None,
+        sequence: 1,
+        supersedes: None,
+    };
+    let envelope = sign_bytes(&bytes, release, key).unwrap();
+    write_envelope(component, &envelope).unwrap();
+}

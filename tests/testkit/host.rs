@@ -1,0 +1,190 @@
+//! A host that runs: in this process, or as a process of its own.
+
+use crate::answer::{Answer, Body};
+use crate::case::Site;
+use crate::files::binary;
+use crate::log::{Log, Record};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use tokio::runtime::Runtime;
+use tollgate::RunningHost;
+
+/// A host in this process.
+pub struct Host {
+    runtime: Runtime,
+    running: Option<RunningHost>,
+    address: SocketAddr,
+    admin: SocketAddr,
+    site: Site,
+}
+
+/// A host as a process of its own.
+pub struct Process {
+    child: Child,
+    client: Runtime,
+    address: SocketAddr,
+    site: Option<Site>,
+}
+
+impl Host {
+    #[track_caller]
+    pub(crate) fn start(site: Site) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let config = tollgate::config::Config::read(&site.file()).unwrap_or_else(|e| panic!("{e}"));
+        let running = runtime.block_on(tollgate::start(config)).unwrap_or_else(|e| panic!("{e:#}"));
+        let (address, admin) = (running.addresses().listen, running.addresses().admin);
+        Self { runtime, running: Some(running), address, admin, site }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+    pub fn log(&self) -> Log {
+        Log::of(self.site.path())
+    }
+    pub fn running(&self) -> &RunningHost {
+        self.running.as_ref().unwrap()
+    }
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    /// Asks tenant `acme`.
+    #[track_caller]
+    pub fn get(self, path: &str) -> Answer {
+        let mut answer = self.ask(Request::get(path));
+        answer._host = Some(Box::new(self));
+        answer
+    }
+
+    /// Sends a request without a body; the host is `acme.test` unless it says another.
+    #[track_caller]
+    pub fn ask(&self, request: http::request::Builder) -> Answer {
+        self.send(request.body(Full::default()).unwrap())
+    }
+
+    #[track_caller]
+    pub fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        let (parts, body) = self.runtime.block_on(exchange(self.address, request));
+        let id = parts.headers.get("tollgate-request-id").and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let id = id.or_else(|| problem_id(&body));
+        let records = id.map(|id| self.records_of(&id)).unwrap_or_default();
+        Answer { status: parts.status, headers: parts.headers, body, records, _host: None }
+    }
+
+    /// From the admin address.
+    pub fn admin(&self, path: &str) -> Answer {
+        let request = Request::get(path).header("host", "localhost").body(Full::default()).unwrap();
+        let (parts, body) = self.runtime.block_on(exchange(self.admin, request));
+        Answer { status: parts.status, headers: parts.headers, body, records: Vec::new(), _host: None }
+    }
+
+    fn records_of(&self, request_id: &str) -> Vec<Record> {
+        self.log().records().into_iter().filter(|record| record.text("request_id") == request_id).collect()
+    }
+
+    /// Stops as on SIGTERM, and gives the site back for another start.
+    pub fn stop(mut self) -> Site {
+        if let Some(running) = self.running.take() {
+            self.runtime.block_on(running.drain());
+        }
+        let Self { site, .. } = self;
+        site
+    }
+}
+
+fn problem_id(body: &Body) -> Option<String> {
+    let (Body::Whole(bytes) | Body::Cut(bytes)) = body;
+    let document: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    document["instance"].as_str()?.strip_prefix("urn:tollgate:request:").map(str::to_owned)
+}
+
+/// One request on a connection of its own.
+async fn exchange(address: SocketAddr, mut request: Request<Full<Bytes>>) -> (http::response::Parts, Body) {
+    let host = http::HeaderValue::from_static("acme.test");
+    request.headers_mut().entry("host").or_insert(host);
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let response = sender.send_request(request).await.expect("a response");
+    read(response).await
+}
+
+async fn read(response: Response<Incoming>) -> (http::response::Parts, Body) {
+    let (parts, mut body) = response.into_parts();
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
+            Err(_) => return (parts, Body::Cut(bytes)),
+        }
+    }
+    (parts, Body::Whole(bytes))
+}
+
+impl Process {
+    #[track_caller]
+    pub(crate) fn start(site: Site) -> Self {
+        let mut child = Command::new(binary())
+            .args(["up", "--json", "--config"])
+            .arg(site.file())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(site.path().join("stderr")).unwrap())
+            .spawn()
+            .expect("the host's binary");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines.next().and_then(Result::ok).unwrap_or_else(|| {
+            panic!("no first line; stderr: {}", std::fs::read_to_string(site.path().join("stderr")).unwrap())
+        });
+        let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
+        let address = ready["listen"].as_str().unwrap().parse().unwrap();
+        let client = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        Self { child, client, address, site: Some(site) }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.client.block_on(future)
+    }
+    pub fn client(&self) -> Client<HttpConnector, Full<Bytes>> {
+        Client::builder(TokioExecutor::new()).build_http()
+    }
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(self.site.as_ref().unwrap().path().join("stderr")).unwrap()
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) -> Site {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.site.take().unwrap()
+    }
+
+    /// Starts again on the same site.
+    pub fn again(site: Site) -> Self {
+        Self::start(site)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

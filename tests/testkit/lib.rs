@@ -1,0 +1,22 @@
+//! A whole host in a test: signed guests, a gate of components, real sockets, a log on disk.
+//!
+//! ```ignore
+//! Case::guest("spin_forever").limits("fuel = 100_000").get("/").expect_problem(502, "out-of-fuel");
+//! ```
+//!
+//! A case names what matters to its story; everything else has a default. `cargo xtask guests` builds the guests.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests stop here")]
+#![allow(missing_docs, reason = "the names say it, and the tests are the readers")]
+
+mod answer;
+mod case;
+mod files;
+mod host;
+mod log;
+
+pub use answer::{Answer, Body};
+pub use case::{App, Case, Site, Tenant};
+pub use files::{binary, guest, key, sign, workspace};
+pub use host::{Host, Process};
+pub use log::{Log, Record};

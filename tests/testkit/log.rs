@@ -1,0 +1,75 @@
+//! The audit log of a host, read as a stranger would: from its files, with its public key.
+
+use serde_json::Value;
+use std::io;
+use std::path::{Path, PathBuf};
+use tollgate_audit::note::VerifierKey;
+use tollgate_audit::{Summary, entry, verify_log};
+use tollgate_trust::SigningKey;
+
+/// A log on disk.
+pub struct Log {
+    directory: PathBuf,
+    key: VerifierKey,
+}
+
+/// One record.
+#[derive(Debug, Clone)]
+pub struct Record(pub Value);
+
+impl Log {
+    pub fn of(site: &Path) -> Self {
+        let key = SigningKey::read(&site.join("log.key")).unwrap();
+        let key = VerifierKey::new("tollgate.test/audit", key.public().to_bytes()).unwrap();
+        Self { directory: site.join("log"), key }
+    }
+
+    /// Checks every byte of the log.
+    pub fn verify(&self) -> Summary {
+        let read = |key: &str| self.read(key);
+        verify_log(&read, &self.key).expect("the log verifies")
+    }
+
+    /// Every record, oldest first.
+    pub fn records(&self) -> Vec<Record> {
+        let size = self.verify().size;
+        let read = |key: &str| self.read(key);
+        (0..size)
+            .map(|index| Record(serde_json::from_slice(&entry(&read, &self.key, index).unwrap()).unwrap()))
+            .collect()
+    }
+
+    fn read(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
+        match std::fs::read(self.directory.join(key)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Record {
+    pub fn text(&self, key: &str) -> &str {
+        self.0[key].as_str().unwrap_or_else(|| panic!("no text at `{key}` in {}", self.0))
+    }
+    /// `kind`, or `kind:detail`, or `answered:status`.
+    pub fn outcome(&self) -> String {
+        let outcome = &self.0["outcome"];
+        let kind = outcome["kind"].as_str().unwrap_or_default();
+        match (outcome["detail"].as_str(), outcome["status"].as_u64()) {
+            (Some(detail), _) => format!("{kind}:{detail}"),
+            (_, Some(status)) => format!("{kind}:{status}"),
+            _ => kind.to_owned(),
+        }
+    }
+    pub fn used(&self, name: &str) -> u64 {
+        self.0["usage"][name].as_u64().unwrap_or_else(|| panic!("no usage of `{name}` in {}", self.0))
+    }
+    pub fn policies(&self) -> Vec<&str> {
+        self.0["policies"].as_array().map(|all| all.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+    }
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        let all = self.0["metadata"].as_array()?;
+        all.iter().find(|pair| pair["name"] == key)?["value"].as_str()
+    }
+}
