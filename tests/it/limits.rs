@@ -151,3 +151,34 @@ fn a_full_tenant_is_told_to_come_back_and_its_neighbour_is_served() {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 503]);
 }
+
+#[test]
+fn what_goes_on_after_the_answer_is_under_the_same_limits() {
+    for (then, limits, fault) in [
+        ("spin", "fuel = 5_000_000", "out-of-fuel"),
+        ("trap", "", "trap"),
+        ("wait", "deadline-ms = 300", "deadline"),
+    ] {
+        let host = Case::guest("after_response").limits(limits).start();
+        let answer = host.ask(Request::get(&format!("/?then={then}"))).expect_status(200).expect_body("answered\n");
+        answer.expect_audit(&format!("failed:{fault}"));
+        host.ask(Request::get("/")).expect_status(200).expect_audit("answered:200");
+    }
+}
+
+#[test]
+fn more_headers_than_a_response_may_have_are_the_guests_fault() {
+    let host = Case::guest("many_headers").start();
+    host.ask(Request::get("/?n=10")).expect_status(200);
+    let answer = host.ask(Request::get("/"));
+    assert!(answer.record().outcome().starts_with("failed:"), "{}", answer.record().0);
+    host.ask(Request::get("/?n=10")).expect_status(200);
+}
+
+#[test]
+fn tasks_without_end_are_bounded() {
+    let host = Case::guest("many_tasks").limits("deadline-ms = 2_000").start();
+    let answer = host.ask(Request::get("/"));
+    assert!(answer.record().outcome().starts_with("failed:"), "{}", answer.record().0);
+    host.ask(Request::get("/?n=1"));
+}

@@ -13,8 +13,8 @@ wasmtime::component::bindgen!({
     imports: { default: async | trappable },
     exports: { default: async },
     with: {
-        "wasi:keyvalue/store.bucket": crate::keyvalue::OpenBucket,
-        "wasi:keyvalue/atomics.cas": crate::keyvalue::CasHandle,
+        "wasi:keyvalue/store.bucket": crate::handles::OpenBucket,
+        "wasi:keyvalue/atomics.cas": crate::handles::CasHandle,
     },
     require_store_data_send: true,
 });

@@ -5,11 +5,10 @@ use crate::bindings::wasi::config::store as config;
 use crate::bindings::wasi::keyvalue::atomics::{self, CasError};
 use crate::bindings::wasi::keyvalue::batch;
 use crate::bindings::wasi::keyvalue::store::{self, Error, KeyResponse};
-use crate::names::Name;
+use crate::handles::{CasHandle, OpenBucket};
 use crate::seams::{Bucket, BucketError, Swap};
 use crate::state::{ConfigView, KeyvalueView, SignerView};
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use wasmtime::Result;
 use wasmtime::component::Resource;
@@ -19,22 +18,6 @@ const PAGE: usize = 100;
 
 /// Keys in one batch.
 const BATCH: usize = 1_000;
-
-/// The stores that a guest may open, by the name it opens them with. Opened at load.
-#[derive(Clone, Default)]
-pub(crate) struct GuestStores(pub(crate) Arc<BTreeMap<Name, Arc<dyn Bucket>>>);
-
-/// An open bucket.
-#[expect(unreachable_pub, reason = "the bindings re-export it")]
-pub struct OpenBucket(Arc<dyn Bucket>);
-
-/// A compare-and-swap that has read, and not yet written.
-#[expect(unreachable_pub, reason = "the bindings re-export it")]
-pub struct CasHandle {
-    bucket: Arc<dyn Bucket>,
-    key: String,
-    seen: Option<Bytes>,
-}
 
 impl From<BucketError> for Error {
     fn from(error: BucketError) -> Self {

@@ -13,6 +13,7 @@
 use crate::bindings::admission::Ending;
 use crate::bindings::{Facts, Outcome};
 use crate::body::{BodyEnd, CountedRequest, RequestBody, ResponseBody, Tail, Ties};
+use crate::book::Book;
 use crate::facts::{Peer, Target, facts, unix_ns};
 use crate::fault::Fault;
 use crate::gate::{Permit, Refusal};
@@ -22,7 +23,6 @@ use crate::problem::End;
 use crate::record;
 use crate::route::{Entry, House};
 use crate::run::{Job, Ran};
-use crate::seams::Book;
 use crate::wire;
 use arc_swap::ArcSwap;
 use bytes::Bytes;

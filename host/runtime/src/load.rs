@@ -2,8 +2,8 @@
 
 use crate::cache::CacheError;
 use crate::grants::{Access, Files, Grants};
+use crate::handles::GuestStores;
 use crate::inspect::{Inspection, MalformedError};
-use crate::keyvalue::GuestStores;
 use crate::limits::Limits;
 use crate::link;
 use crate::names::Name;
@@ -154,7 +154,7 @@ pub struct App {
     pub(crate) mode: Mode,
     pub(crate) stores: GuestStores,
     pub(crate) config: Arc<BTreeMap<String, String>>,
-    pub(crate) idle: parking_lot::Mutex<Vec<crate::run::Idle>>,
+    pub(crate) idle: parking_lot::Mutex<Vec<crate::instance::Idle>>,
 }
 
 impl App {

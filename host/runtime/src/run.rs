@@ -8,29 +8,21 @@ use crate::gas::Interface;
 use crate::gate::Permit;
 use crate::grants::{Access, Files, Grants};
 use crate::http::Outgoing;
+use crate::instance::Idle;
 use crate::load::{App, Mode};
 use crate::meter::Meter;
 use crate::state::{Parts, State};
 use crate::stdio::{GuestLog, GuestStream, LogCounts};
-use crate::store::{arm_fuel, armed, metered};
-use std::future::{pending, poll_fn};
+use crate::store::{armed, metered};
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Instant;
 use tokio::sync::oneshot;
-use wasmtime::{AsContextMut, Store};
 use wasmtime_wasi::{FsPerms, WasiCtx};
 use wasmtime_wasi_http::WasiBody;
-use wasmtime_wasi_http::handler::{Prepared, Proxy};
-
-/// An instance that waits for its next request.
-pub(crate) struct Idle {
-    store: Store<State>,
-    proxy: Proxy,
-    uses: u32,
-}
 
 /// One request for an app.
 pub(crate) struct Job {
@@ -247,34 +239,6 @@ enum Stop {
     Breach(Breach),
     Error(wasmtime::Error),
     Abandoned,
-}
-
-impl Idle {
-    /// Makes a warm instance ready for the next request.
-    fn begin(&mut self, clock: &Arc<RunClock>) -> wasmtime::Result<&mut Self> {
-        self.store.data_mut().begin(clock);
-        arm_fuel(&mut self.store)?;
-        self.store.set_epoch_deadline(1);
-        Ok(self)
-    }
-
-    /// Has the guest answer one request, and waits until it has nothing more to do.
-    async fn answer(
-        &mut self,
-        request: http::Request<WasiBody>,
-        sender: futures::channel::oneshot::Sender<wasmtime::Result<http::Response<WasiBody>>>,
-    ) -> wasmtime::Result<()> {
-        let proxy = &self.proxy;
-        let run = async |accessor: &wasmtime::component::Accessor<State>| {
-            let prepared = accessor.with(|mut store| {
-                Prepared::new(store.as_context_mut(), proxy, request, State::http_uncounted, sender)
-            })?;
-            prepared.run(accessor, pending()).await?;
-            poll_fn(|context| accessor.poll_no_interesting_tasks(context)).await;
-            wasmtime::error::Ok(())
-        };
-        self.store.run_concurrent(run).await?
-    }
 }
 
 fn usage(slot: Option<&Idle>, clock: &RunClock, bytes_in: &AtomicU64, tail: &Tail) -> Usage {

@@ -2,8 +2,8 @@
 
 use crate::clock::RunClock;
 use crate::gas::Interface;
+use crate::handles::GuestStores;
 use crate::http::Outgoing;
-use crate::keyvalue::GuestStores;
 use crate::limits::Limits;
 use crate::meter::Meter;
 use crate::names::Name;

@@ -26,9 +26,6 @@ const KNOWN: &[Known] = &[
     known("edge-adapters/server", "stores::usage", "stores::sqlite"),
     known("guest-sdk", "http::convert", "http::client"),
     known("host/cli", "config::route", "config::tenant"),
-    known("host/runtime", "bindings", "keyvalue"),
-    known("host/runtime", "keyvalue", "state"),
-    known("host/runtime", "load", "run"),
 ];
 
 /// An edge of the day when the check was written.
