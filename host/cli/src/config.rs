@@ -8,18 +8,21 @@
 mod app;
 mod host;
 mod limits;
+mod listener;
 mod problem;
 mod read;
 mod route;
 mod tenant;
 mod values;
 
-pub use app::{App, Mode};
-pub use host::{Audit, Failure, GateParts, Host, Tls};
+pub use app::App;
+pub(crate) use app::LIMITER_STORE;
+pub use host::{Audit, GateParts, Host, Tls};
 pub use limits::Plan;
+pub use listener::ListenerLimits;
 pub use problem::{ConfigError, Problem, Severity};
 pub use route::Route;
-pub use tenant::{Bucket, Client, KeyField, Policy, PolicyText, Tenant, Unit};
+pub use tenant::{Policy, PolicyText, Tenant};
 
 use problem::Report;
 use read::Table;
@@ -34,7 +37,7 @@ use toml::de::DeTable;
 pub const MAX_BYTES: usize = 8 << 20;
 
 /// A checked configuration. Paths in it are joined to the file's directory.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// The file it came from.
     pub file: PathBuf,

@@ -1,5 +1,15 @@
 //! The tollgate binary: configuration and commands.
 //!
-//! [`config`] is `tollgate.toml`, checked.
+//! [`config`] is `tollgate.toml`, checked. [`house`] loads everything that it names. [`host`] puts a whole host
+//! together, in one value that a test can start too. [`commands`] is the command line, and [`output`] the one place
+//! that prints.
 
+pub mod commands;
 pub mod config;
+pub mod host;
+pub mod house;
+pub mod output;
+pub mod watch;
+
+pub use config::Config;
+pub use host::{RunningHost, start};

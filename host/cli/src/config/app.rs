@@ -7,7 +7,12 @@ use super::read::{Table, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tollgate_runtime::{Access, Backend, Egress, Files, Grants, Limits, Name, OriginPattern, RawLimits};
+use tollgate_runtime::{
+    Access, Backend, Egress, Files, Grants, Limits, Mode, Name, OriginPattern, RawLimits,
+};
+
+/// The store of each tenant that its gate's limiter counts in. An app that could open it could empty the counts.
+pub(crate) const LIMITER_STORE: &str = "limits";
 
 /// An app of a tenant.
 #[derive(Debug, Clone)]
@@ -22,26 +27,6 @@ pub struct App {
     pub limits: Limits,
     /// What it is given.
     pub grants: Grants,
-}
-
-impl PartialEq for App {
-    fn eq(&self, other: &Self) -> bool {
-        let grants = |app: &Self| format!("{:?}", app.grants);
-        (&self.name, &self.component, self.mode, &self.limits, grants(self))
-            == (&other.name, &other.component, other.mode, &other.limits, grants(other))
-    }
-}
-
-/// How instances of an app are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Each request has an instance of its own.
-    Fresh,
-    /// An instance answers one request after another, at most `reuse` of them.
-    Serial {
-        /// How many.
-        reuse: u32,
-    },
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -150,6 +135,14 @@ fn read_stores(value: &Value<'_>, scope: &Scope<'_>) -> Option<BTreeMap<Name, Ba
     let (mut stores, mut whole) = (BTreeMap::new(), true);
     for (name, value) in value.entries()? {
         let name = Name::new(&name).map_err(|error| value.error(error.to_string(), None)).ok();
+        if name.as_ref().is_some_and(|name| name.as_str() == LIMITER_STORE) {
+            let help = "give the store another name";
+            value.error(
+                format!("the store `{LIMITER_STORE}` is where quotas are counted"),
+                Some(help.to_owned()),
+            );
+            whole = false;
+        }
         match (name, backend(&value, scope.stateful)) {
             (Some(name), Some(backend)) => {
                 stores.insert(name, backend);

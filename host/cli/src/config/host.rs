@@ -1,10 +1,11 @@
 //! `[host]`, `[audit]`, `[trust]`, `[gate]` and `[gas]`.
 
+use super::listener::{self, ListenerLimits};
 use super::read::{Table, Value};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tollgate_runtime::{Backend, Capacity};
+use tollgate_runtime::{Backend, Capacity, FailureMode};
 
 /// `[host]`: where the host listens, what it keeps, and how much it takes on.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,8 @@ pub struct Host {
     pub state: Option<PathBuf>,
     /// The certificate and its key; none for cleartext.
     pub tls: Option<Tls>,
+    /// The bounds on clients' connections.
+    pub listener: ListenerLimits,
     /// How much the host takes on.
     pub capacity: Capacity,
     /// How long running requests may go on after the host was told to stop.
@@ -31,6 +34,7 @@ impl Default for Host {
             admin: loopback(9090),
             state: None,
             tls: None,
+            listener: ListenerLimits::default(),
             capacity: Capacity::default(),
             drain: Duration::from_secs(30),
         }
@@ -69,21 +73,13 @@ pub struct GateParts {
     /// The rate limiter.
     pub limiter: PathBuf,
     /// What routes do while their gate can't decide, unless they say otherwise.
-    pub failure: Failure,
+    pub failure: FailureMode,
     /// What the limiter counts in.
     pub store: Backend,
 }
 
-/// What to do with requests while the gate can't decide.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// Refuse them.
-    Closed,
-    /// Let them run. They are recorded as such.
-    Open,
-}
-
-pub(super) const FAILURES: [(&str, Failure); 2] = [("closed", Failure::Closed), ("open", Failure::Open)];
+pub(super) const FAILURES: [(&str, FailureMode); 2] =
+    [("closed", FailureMode::Closed), ("open", FailureMode::Open)];
 pub(super) const BACKENDS: [(&str, Backend); 2] = [("memory", Backend::Memory), ("sqlite", Backend::Sqlite)];
 
 /// A path of the file, joined to the file's directory.
@@ -114,6 +110,7 @@ pub(super) fn read(table: &Table<'_>, directory: &Path) -> Option<Host> {
     let admin = or(table.get("admin"), default.admin, address);
     let state = or(table.get("state"), None, |value| path(value, directory).map(Some));
     let tls = or(table.get("tls"), None, |value| value.table(|table| read_tls(table, directory)).map(Some));
+    let listener = or(table.get("listener"), default.listener, |value| value.table(listener::read));
     let capacity = or(table.get("capacity"), default.capacity, |value| value.table(read_capacity));
     let drain = or(table.get("drain"), default.drain, |value| {
         value.duration(Duration::ZERO, Duration::from_secs(3600))
@@ -126,6 +123,7 @@ pub(super) fn read(table: &Table<'_>, directory: &Path) -> Option<Host> {
         admin: admin?,
         state: state?,
         tls: tls?,
+        listener: listener?,
         capacity: capacity?,
         drain: drain?,
     })
@@ -191,7 +189,7 @@ fn read_capacity(table: &Table<'_>) -> Option<Capacity> {
         or(table.get(key), default, |value| value.integer(1, most).and_then(|n| u32::try_from(n).ok()))
     };
     let bytes =
-        |key, default: usize, least, most| or(table.get(key), default, |value| size(value, least, most));
+        |key, default: usize, least, most| or(table.get(key), default, |value| value.bytes(least, most));
     let instances = count("instances", default.instances, 100_000);
     let memory_bytes = bytes("memory-bytes", default.memory_bytes, 64 << 10, 4 << 30);
     let gate_instances = count("gate-instances", default.gate_instances, 1_024);
@@ -202,15 +200,6 @@ fn read_capacity(table: &Table<'_>) -> Option<Capacity> {
         gate_instances: gate_instances?,
         resident_bytes: resident_bytes?,
     })
-}
-
-fn size(value: &Value<'_>, least: u64, most: u64) -> Option<usize> {
-    let found = value.size()?;
-    if (least..=most).contains(&found) {
-        return usize::try_from(found).ok();
-    }
-    value.error(format!("{found} bytes is out of range: use {least} to {most}"), None);
-    None
 }
 
 /// Reads `[audit]`. Its directory lies in the state directory, unless it is said.
@@ -262,7 +251,7 @@ pub(super) fn read_gate(table: &Table<'_>, directory: &Path, stateful: bool) -> 
     let gate = part("gate", "name the gate component, such as `gate = \"gate/gate.wasm\"`");
     let policy = part("policy", "name the policy component, such as `policy = \"gate/policy.wasm\"`");
     let limiter = part("limiter", "name the limiter component, such as `limiter = \"gate/limiter.wasm\"`");
-    let failure = or(table.get("failure"), Failure::Closed, |value| value.choice(&FAILURES));
+    let failure = or(table.get("failure"), FailureMode::Closed, |value| value.choice(&FAILURES));
     let store = or(table.get("store"), Backend::Memory, |value| backend(value, stateful));
     Some(GateParts { gate: gate?, policy: policy?, limiter: limiter?, failure: failure?, store: store? })
 }

@@ -231,6 +231,17 @@ impl<'t> Value<'t> {
         }
     }
 
+    /// A size in bytes, within bounds.
+    pub(super) fn bytes(&self, least: u64, most: u64) -> Option<usize> {
+        let found = self.size()?;
+        if (least..=most).contains(&found) {
+            return usize::try_from(found).ok();
+        }
+        let key = self.path.rsplit('.').next().unwrap_or_default();
+        self.error(format!("`{key} = {found}` is out of range: use {least} to {most}"), None);
+        None
+    }
+
     /// A duration with a unit, within bounds.
     pub(super) fn duration(&self, least: Duration, most: Duration) -> Option<Duration> {
         let found = self.form(DURATION_FORM, values::duration)?;
@@ -272,15 +283,13 @@ impl<'t> Value<'t> {
     }
 
     /// A list in which `read` understands every value, and no two are the same.
-    pub(super) fn set<T: PartialEq + Display>(
-        &self,
-        mut read: impl FnMut(&Value<'t>) -> Option<T>,
-    ) -> Option<Vec<T>> {
+    pub(super) fn set<T: PartialEq>(&self, mut read: impl FnMut(&Value<'t>) -> Option<T>) -> Option<Vec<T>> {
         let (mut found, mut whole) = (Vec::new(), true);
         for value in self.list()? {
             match read(&value) {
                 Some(item) if found.contains(&item) => {
-                    value.error(format!("`{item}` is there twice"), Some("remove one of the two".to_owned()));
+                    let text = shown(value.value.as_str().unwrap_or_default());
+                    value.error(format!("`{text}` is there twice"), Some("remove one of the two".to_owned()));
                     whole = false;
                 }
                 Some(item) => found.push(item),
@@ -317,7 +326,7 @@ impl<'t> Value<'t> {
 pub(super) fn spoken(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
-    let fits = units.iter().find(|(_, factor)| millis >= *factor && millis % factor == 0);
+    let fits = units.iter().find(|(_, factor)| millis >= *factor && millis.is_multiple_of(*factor));
     let (unit, factor) = fits.copied().unwrap_or(("ms", 1));
     format!("{}{unit}", millis / factor)
 }

@@ -2,30 +2,32 @@
 
 use super::Scope;
 use super::app::App;
-use super::host::{FAILURES, Failure, or};
+use super::host::{FAILURES, or};
 use super::read::{Table, Value};
-use super::tenant::{Bucket, refer};
-use tollgate_runtime::Name;
+use super::tenant::refer;
+use http::{HeaderName, Method};
+use std::net::Ipv6Addr;
+use tollgate_runtime::{BucketSetting, FailureMode, HostPattern, Name};
 
 /// A route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Its name, unique in its tenant.
     pub name: Name,
-    /// The host asked for: a name, or `*.` and a name for all below it; none for any.
-    pub host: Option<String>,
+    /// The hosts asked for.
+    pub host: HostPattern,
     /// What the path begins with, whole segments: `/api` is for `/api` and `/api/x`, and not for `/apix`.
     pub path: String,
-    /// The methods; none for all.
-    pub methods: Option<Vec<String>>,
+    /// The methods; empty for all.
+    pub methods: Vec<Method>,
     /// The app that answers.
     pub app: Name,
     /// The quotas that a request draws on.
     pub buckets: Vec<Name>,
-    /// The request headers that the gate sees, in lower case.
-    pub headers: Vec<String>,
+    /// The request headers that the gate sees.
+    pub headers: Vec<HeaderName>,
     /// What to do while the gate can't decide.
-    pub failure: Failure,
+    pub failure: FailureMode,
 }
 
 /// The parts of a tenant that routes refer to.
@@ -35,7 +37,7 @@ type Known<T> = [(Name, Option<T>)];
 pub(super) fn read_all(
     value: &Value<'_>,
     apps: &Known<App>,
-    buckets: &Known<Bucket>,
+    buckets: &Known<BucketSetting>,
     scope: &Scope<'_>,
 ) -> Option<Vec<Route>> {
     let (mut routes, mut whole) = (Vec::<Route>::new(), true);
@@ -60,22 +62,22 @@ fn read(
     table: &Table<'_>,
     tenant: &str,
     apps: &Known<App>,
-    buckets: &Known<Bucket>,
+    buckets: &Known<BucketSetting>,
     scope: &Scope<'_>,
 ) -> Option<Route> {
     let name = table
         .require("name", "give the route a name, such as `name = \"home\"`")
         .and_then(|value| value.name());
-    let host = or(table.get("host"), None, |value| value.form(HOST_FORM, host_of).map(Some));
+    let host = or(table.get("host"), HostPattern::Any, |value| value.form(HOST_FORM, host_of));
     let path = or(table.get("path"), "/".to_owned(), |value| value.form(PATH_FORM, path_of));
-    let methods = or(table.get("methods"), None, |value| {
+    let methods = or(table.get("methods"), Vec::new(), |value| {
         let methods = value.set(|item| item.form("a method in upper case, such as \"GET\"", method_of))?;
         if methods.is_empty() {
             let help = "leave it out for all methods";
             value.error("`methods` is empty, so nothing would match".to_owned(), Some(help.to_owned()));
             return None;
         }
-        Some(Some(methods))
+        Some(methods)
     });
     let app = table.require("app", "name the app that answers, such as `app = \"web\"`").and_then(|value| {
         let name = value.name()?;
@@ -90,7 +92,7 @@ fn read(
     let headers = or(table.get("headers"), Vec::new(), |value| {
         value.set(|item| item.form("a header's name in lower case, such as \"x-plan\"", header_of))
     });
-    let default = scope.gate.map_or(Failure::Closed, |gate| gate.failure);
+    let default = scope.gate.map_or(FailureMode::Closed, |gate| gate.failure);
     let failure = or(table.get("failure"), default, |value| value.choice(&FAILURES));
     Some(Route {
         name: name?,
@@ -109,20 +111,18 @@ const HOST_FORM: &str =
 const PATH_FORM: &str =
     "a path that begins with `/`, in plain segments, without a `/` at its end, such as \"/api/v1\"";
 
-fn host_of(text: &str) -> Option<String> {
-    let name = text.strip_prefix("*.").unwrap_or(text);
+fn host_of(text: &str) -> Option<HostPattern> {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'-' | b'_'))
     };
-    let v6 = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let fits = match v6 {
-        Some(v6) => {
-            name == text && v6.parse::<std::net::Ipv6Addr>().is_ok_and(|address| address.to_string() == v6)
-        }
-        None => name.len() <= 253 && name.split('.').all(label),
-    };
-    fits.then(|| text.to_owned())
+    let name = |text: &str| text.len() <= 253 && text.split('.').all(label);
+    let v6 = |text: &str| text.parse::<Ipv6Addr>().is_ok_and(|address| address.to_string() == text);
+    match (text.strip_prefix("*."), text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'))) {
+        (Some(below), _) => name(below).then(|| HostPattern::Below(below.to_owned())),
+        (None, Some(address)) => v6(address).then(|| HostPattern::Exact(text.to_owned())),
+        (None, None) => name(text).then(|| HostPattern::Exact(text.to_owned())),
+    }
 }
 
 fn path_of(text: &str) -> Option<String> {
@@ -132,23 +132,22 @@ fn path_of(text: &str) -> Option<String> {
     (fits && text.len() <= 1024).then(|| text.to_owned())
 }
 
-fn method_of(text: &str) -> Option<String> {
+fn method_of(text: &str) -> Option<Method> {
     let fits = (1..=32).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_uppercase() || c == b'-');
-    fits.then(|| text.to_owned())
+    fits.then(|| Method::from_bytes(text.as_bytes()).ok()).flatten()
 }
 
-fn header_of(text: &str) -> Option<String> {
-    let token = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&c);
-    ((1..=128).contains(&text.len()) && text.bytes().all(token)).then(|| text.to_owned())
+fn header_of(text: &str) -> Option<HeaderName> {
+    HeaderName::from_bytes(text.as_bytes()).ok().filter(|name| name.as_str() == text && text.len() <= 128)
 }
 
 /// A place in the space of requests that a route claims.
 pub(super) struct Claim {
     offset: usize,
     key: String,
-    host: Option<String>,
+    host: HostPattern,
     path: String,
-    methods: Option<Vec<String>>,
+    methods: Vec<Method>,
 }
 
 impl Claim {
@@ -163,10 +162,9 @@ impl Claim {
     }
 
     fn meets(&self, other: &Self) -> bool {
-        let methods = match (&self.methods, &other.methods) {
-            (Some(ours), Some(theirs)) => ours.iter().any(|method| theirs.contains(method)),
-            _ => true,
-        };
+        let methods = self.methods.is_empty()
+            || other.methods.is_empty()
+            || self.methods.iter().any(|method| other.methods.contains(method));
         methods && self.host == other.host && self.path == other.path
     }
 }
@@ -175,7 +173,10 @@ impl Claim {
 pub(super) fn check_claims(claims: &[Claim], report: &super::problem::Report<'_>) {
     for (index, claim) in claims.iter().enumerate() {
         let Some(first) = claims.iter().take(index).find(|other| other.meets(claim)) else { continue };
-        let host = claim.host.as_deref().unwrap_or("any host");
+        let host = match &claim.host {
+            HostPattern::Any => "any host".to_owned(),
+            host => format!("`{host}`"),
+        };
         let (line, _) = report.position(first.offset);
         let message = format!("the route of line {line} has {host} and `{}` already", claim.path);
         let help = "change `host`, `path` or `methods` of one of the two, or remove one";

@@ -8,13 +8,13 @@ use super::read::{Table, Value, listed, nearest};
 use super::route::{self, Route};
 use std::path::PathBuf;
 use std::time::Duration;
-use tollgate_runtime::{Name, TenantTotals};
+use tollgate_runtime::{BucketSetting, Client, KeyField, Name, TenantTotals, Unit};
 
 /// The shortest and the longest window of a bucket; the limiter's contract has the same bounds.
 const WINDOWS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(366 * 86_400));
 
 /// A tenant.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Tenant {
     /// Its name.
     pub name: Name,
@@ -23,7 +23,7 @@ pub struct Tenant {
     /// Who may do what.
     pub policy: Policy,
     /// Its quotas.
-    pub buckets: Vec<Bucket>,
+    pub buckets: Vec<BucketSetting>,
     /// The callers it knows.
     pub clients: Vec<Client>,
     /// Its apps, sorted by name.
@@ -52,43 +52,6 @@ pub enum PolicyText {
     File(PathBuf),
 }
 
-/// `buckets.<name>`: a quota.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bucket {
-    /// Its name; clients see it.
-    pub name: Name,
-    /// What it counts.
-    pub unit: Unit,
-    /// Units in each window, and at once.
-    pub quota: u64,
-    /// The window.
-    pub window: Duration,
-    /// Whom it counts; the tenant is always part of it.
-    pub key: Vec<KeyField>,
-    /// Gas taken at admission; 0 for requests.
-    pub reserve: u64,
-}
-
-/// What a bucket counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// Each request is one.
-    Requests,
-    /// The gas of each run.
-    Gas,
-}
-
-/// A part of a bucket's key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the fact of its name")]
-pub enum KeyField {
-    Tenant,
-    App,
-    Route,
-    Actor,
-    ClientAddress,
-}
-
 const UNITS: [(&str, Unit); 2] = [("requests", Unit::Requests), ("gas", Unit::Gas)];
 const KEY_FIELDS: [(&str, KeyField); 5] = [
     ("tenant", KeyField::Tenant),
@@ -98,26 +61,11 @@ const KEY_FIELDS: [(&str, KeyField); 5] = [
     ("client-address", KeyField::ClientAddress),
 ];
 
-impl std::fmt::Display for KeyField {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let word = KEY_FIELDS.iter().find(|(_, field)| field == self).map_or("", |(word, _)| *word);
-        f.write_str(word)
-    }
-}
-
-/// `clients.<name>`: a caller, known by a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Client {
-    /// Its name.
-    pub name: Name,
-    /// The sha256 of its token, so that the file holds no secret.
-    pub token_sha256: [u8; 32],
-    /// The groups it is in.
-    pub groups: Vec<Name>,
-}
-
 /// Reads `[tenants.<name>]`.
 pub(super) fn read(name: &Name, table: &Table<'_>, scope: &Scope<'_>) -> Option<Tenant> {
+    if name.as_str() == "host" {
+        table.error("`host` is what the host calls itself".to_owned(), "give the tenant another name");
+    }
     let plan = read_plan(table, scope);
     let policy = table
         .require("policy", "say who may do what, such as `policy = { file = \"policy.cedar\" }`: without a rule that permits, every request is denied")
@@ -197,7 +145,7 @@ fn read_policy(table: &Table<'_>, scope: &Scope<'_>) -> Option<Policy> {
     Some(Policy { component: component?, text: text?, entities: entities? })
 }
 
-fn read_bucket(name: &Name, table: &Table<'_>) -> Option<Bucket> {
+fn read_bucket(name: &Name, table: &Table<'_>) -> Option<BucketSetting> {
     let unit = or(table.get("unit"), Unit::Requests, |value| value.choice(&UNITS));
     let quota = table
         .require("quota", "say how many units each window has, such as `quota = 100`")
@@ -223,7 +171,7 @@ fn read_bucket(name: &Name, table: &Table<'_>) -> Option<Bucket> {
         }
         (None, _) => Some(0),
     };
-    Some(Bucket {
+    Some(BucketSetting {
         name: name.clone(),
         unit: unit?,
         quota: quota?,

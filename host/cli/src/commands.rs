@@ -1,0 +1,108 @@
+//! The command line: what there is, and what it says of itself.
+
+mod audit;
+mod check;
+mod gas;
+mod inspect;
+mod keygen;
+mod sign;
+mod up;
+mod verify;
+mod world;
+
+use crate::output::{Failure, Output};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  it is done, or all is well
+  1  it failed, or something was refused; stderr says what and what to do
+  2  the command line is wrong";
+
+/// Runs many tenants' WebAssembly components in one process, behind a gate.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(long_about = "\
+Runs many tenants' WebAssembly components in one process, behind a gate.
+
+Before a component loads, its signature, its trust and its imports are checked. Before a request runs, the gate \
+decides and meters. While it runs, it holds a bounded amount of work, time and memory. After it ran, one record goes \
+into a log that nobody can rewrite unseen.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What there is to do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a key for signing components or checkpoints
+    Keygen(keygen::KeygenArgs),
+    /// Sign a component, or add a signature to one that is signed
+    Sign(sign::SignArgs),
+    /// Tell whether a component may be loaded
+    Verify(verify::VerifyArgs),
+    /// Show what a component is, who signed it, and what it asks for
+    Inspect(inspect::InspectArgs),
+    /// Check a configuration and everything that it names, without starting
+    Check(check::CheckArgs),
+    /// Start the host
+    Up(up::UpArgs),
+    /// Read and check the audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Show what work costs
+    #[command(subcommand)]
+    Gas(gas::GasCommand),
+}
+
+/// Which configuration is meant.
+#[derive(Debug, Args)]
+struct ConfigArg {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE", default_value = "tollgate.toml")]
+    config: PathBuf,
+}
+
+/// What `main` read from the environment: nothing else reads it.
+#[derive(Debug, Default)]
+pub struct Environment {
+    /// `TOLLGATE_LOG`: which log lines are written, as in `info,tollgate::gate=debug`.
+    pub log: Option<String>,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: where traces go; none when they go nowhere.
+    pub otlp_endpoint: Option<String>,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// What is to be said on stderr.
+pub fn run(cli: Cli, environment: Environment, output: &mut Output) -> Result<(), Failure> {
+    match cli.command {
+        Command::Keygen(args) => keygen::run(&args, output),
+        Command::Sign(args) => sign::run(&args, output),
+        Command::Verify(args) => verify::run(&args, output),
+        Command::Inspect(args) => inspect::run(&args, output),
+        Command::Check(args) => check::run(&args, output),
+        Command::Up(args) => up::run(&args, environment, output),
+        Command::Audit(command) => audit::run(&command, output),
+        Command::Gas(command) => gas::run(&command, output),
+    }
+}
+
+/// Reads a file that may be no larger than `limit` bytes.
+fn read_capped(path: &std::path::Path, limit: usize) -> Result<Vec<u8>, Failure> {
+    use std::io::Read;
+    let read = || {
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(bytes)
+    };
+    let bytes =
+        read().map_err(|error| Failure::new(format!("`{}` can't be read: {error}", path.display())))?;
+    if bytes.len() > limit {
+        return Err(Failure::new(format!("`{}` has more than {limit} bytes", path.display())));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,82 @@
+//! `tollgate check`.
+
+use super::ConfigArg;
+use crate::config::{Config, Problem};
+use crate::house::{self, Trouble};
+use crate::output::{Failure, Output, config_failure};
+use clap::Args;
+use serde::Serialize;
+
+const EXAMPLES: &str = "\
+Examples:
+  tollgate check
+  tollgate check --config /etc/tollgate/tollgate.toml --json
+
+Everything but listening is done: the file is parsed, every component's signature and imports are checked and its \
+code compiled, and every gate is configured with its policies. A running host can be told to take a checked file by \
+saving it, or with SIGHUP.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    ok: bool,
+    tenants: usize,
+    apps: usize,
+    routes: usize,
+    problems: Vec<Problem>,
+    refused: Vec<Trouble>,
+}
+
+pub(super) fn run(args: &CheckArgs, output: &mut Output) -> Result<(), Failure> {
+    let config = match Config::read(&args.config.config) {
+        Ok(config) => config,
+        Err(error) if args.json => {
+            let report = Report {
+                ok: false,
+                tenants: 0,
+                apps: 0,
+                routes: 0,
+                problems: error.problems,
+                refused: Vec::new(),
+            };
+            output.json(&report)?;
+            return Err(Failure::said());
+        }
+        Err(error) => return Err(config_failure(error)),
+    };
+    let refused = house::check(&config)?;
+    let count = |count: fn(&crate::config::Tenant) -> usize| config.tenants.iter().map(count).sum();
+    let report = Report {
+        ok: refused.is_empty(),
+        tenants: config.tenants.len(),
+        apps: count(|tenant| tenant.apps.len()),
+        routes: count(|tenant| tenant.routes.len()),
+        problems: config.warnings,
+        refused,
+    };
+    if args.json {
+        output.json(&report)?;
+    } else {
+        output.warnings(&report.problems);
+        for trouble in &report.refused {
+            output.error(trouble);
+        }
+    }
+    if !report.ok {
+        return Err(Failure::said());
+    }
+    if args.json {
+        return Ok(());
+    }
+    let found = format!("{} tenants, {} apps, {} routes", report.tenants, report.apps, report.routes);
+    output.good("ok", format_args!("{}: {found}", args.config.config.display()))
+}

@@ -1,0 +1,148 @@
+//! `tollgate up`.
+
+use super::{ConfigArg, Environment};
+use crate::config::Config;
+use crate::host::{RunningHost, start};
+use crate::output::{Failure, Output, config_failure};
+use crate::watch::Watch;
+use clap::Args;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+use tollgate_server::{Telemetry, TelemetryOptions};
+
+/// How often the configuration is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+const EXAMPLES: &str = "\
+Examples:
+  tollgate up
+  tollgate up --config /etc/tollgate/tollgate.toml
+  TOLLGATE_LOG=info,tollgate::gate=debug OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 tollgate up
+
+Once every component is loaded, one line for each app goes to stdout; the log goes to stderr, as JSON. A component \
+that is refused is named, and everything else runs.
+
+A changed configuration is taken within two seconds, and at once on SIGHUP, which also takes new components. It is \
+taken whole or not at all: what is wrong with a file is logged, and the configuration before stays in force. [host], \
+[audit] and [gas] are read at start only.
+
+SIGTERM and SIGINT let running requests end, at most for `host.drain`; a second signal ends them at once.
+
+Environment:
+  TOLLGATE_LOG                 what is logged, such as `debug` or `info,tollgate::gate=debug` [default: info]
+  OTEL_EXPORTER_OTLP_ENDPOINT  where traces go, over OTLP/HTTP [default: nowhere]";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct UpArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+pub(super) fn run(args: &UpArgs, environment: Environment, output: &mut Output) -> Result<(), Failure> {
+    let config = Config::read(&args.config.config).map_err(config_failure)?;
+    output.warnings(&config.warnings);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(serve(config, environment, output));
+    // What was cut short by a second signal is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+async fn serve(config: Config, environment: Environment, output: &mut Output) -> Result<(), Failure> {
+    let defaults = TelemetryOptions::default();
+    let filter = environment.log.unwrap_or_else(|| defaults.filter.clone());
+    let _telemetry =
+        Telemetry::start(&TelemetryOptions { filter, otlp: environment.otlp_endpoint, ..defaults })?;
+    // Before the host starts, so that a signal while it loads is not lost.
+    let mut signals = Signals::new()?;
+    let host = tokio::select! {
+        host = start(config) => host?,
+        () = signals.stop() => return Ok(()),
+    };
+    announce(&host, output)?;
+    attend(&host, &mut signals).await;
+    tokio::select! {
+        whole = host.drain() => {
+            if whole { Ok(()) } else { Err(Failure::new("some requests were cut short: they ran longer than `host.drain`")) }
+        }
+        () = signals.stop() => Err(Failure::new("a second signal cut running requests short")),
+    }
+}
+
+/// Says what runs and where.
+fn announce(host: &RunningHost, output: &mut Output) -> Result<(), Failure> {
+    let addresses = host.addresses();
+    let scheme = if addresses.tls { "https" } else { "http" };
+    for trouble in host.troubles() {
+        output.error(trouble);
+    }
+    for app in host.apps() {
+        let digest = app.digest.get(..16).unwrap_or(&app.digest);
+        let places = if app.places.is_empty() { "no route".to_owned() } else { app.places.join(", ") };
+        let name = format!("{}/{}", app.tenant, app.name);
+        output.line(format_args!("{name:<24}  blake3 {digest}…  {}  {places}", app.release))?;
+    }
+    output.good("ready", format_args!("{scheme}://{}  admin http://{}", addresses.listen, addresses.admin))
+}
+
+/// Takes changed configurations until the host is told to stop.
+async fn attend(host: &RunningHost, signals: &mut Signals) {
+    let mut watch = Watch::begin(&host.config());
+    let mut looks = interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let due = tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Stop => return,
+                Asked::Reload => true,
+            },
+            _ = looks.tick() => watch.look(&host.config()),
+        };
+        if due {
+            // Before, so that what changes meanwhile counts as a change. How it went is logged and recorded there.
+            watch.tried(&host.config());
+            tokio::select! {
+                _ = host.reload() => {}
+                () = signals.stop() => return,
+            }
+        }
+    }
+}
+
+/// What a signal asks for.
+enum Asked {
+    Stop,
+    Reload,
+}
+
+/// The signals that a host listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hang_up.recv() => Asked::Reload,
+        }
+    }
+
+    /// Returns when the host is told to stop.
+    async fn stop(&mut self) {
+        while let Asked::Reload = self.next().await {}
+    }
+}

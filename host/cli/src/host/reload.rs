@@ -1,0 +1,157 @@
+//! Taking a changed configuration: the new house is made whole beside the old one, then one replaces the other.
+//!
+//! A file that is not fit changes nothing, and so does one under which an app that runs would run no more because it
+//! is refused: to take an app away, remove it from the file.
+
+use super::{Shared, State};
+use crate::config::{Config, ConfigError};
+use crate::house::{self, HouseError, Loaded, Trouble, read_schedule};
+use crate::output::chain;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tollgate_runtime::{Actor, ActorKind, Book, Entry, Outcome, Usage};
+
+/// The action under which reloads are in the audit log.
+const ACTION: &str = "admin.reload";
+
+/// The longest reason that goes into a record, in bytes.
+const MAX_REASON_BYTES: usize = 1_000;
+
+/// A configuration that was taken.
+#[derive(Debug, Clone)]
+pub struct Reloaded {
+    /// How many apps run now.
+    pub apps: usize,
+    /// What was not taken in.
+    pub troubles: Vec<Trouble>,
+}
+
+/// A configuration that was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The file is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A section that is read at start only has changed.
+    #[error("[{0}] has changed, and it is read at start only: restart the host to take it, or put it back")]
+    Restart(&'static str),
+    /// What all tenants need is not fit.
+    #[error(transparent)]
+    House(#[from] HouseError),
+    /// Something that runs would be refused.
+    #[error("{}", lines(.0))]
+    Refused(Vec<Trouble>),
+}
+
+fn lines(troubles: &[Trouble]) -> String {
+    troubles.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl ReloadError {
+    /// A short name for the audit log.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "bad-configuration",
+            Self::Restart(_) => "needs-restart",
+            Self::House(_) => "bad-house",
+            Self::Refused(_) => "app-refused",
+        }
+    }
+}
+
+impl Shared {
+    pub(super) async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let _turn = self.turn.lock().await;
+        let result = self.take().await;
+        let file = self.state.lock().config.file.display().to_string();
+        let (outcome, reason) = match &result {
+            Ok(reloaded) => {
+                tracing::info!(target: "tollgate::reload", file, apps = reloaded.apps, refused = reloaded.troubles.len(), "the configuration is in force");
+                (Outcome::Answered(200), lines(&reloaded.troubles))
+            }
+            Err(error) => {
+                let reason = chain(error);
+                tracing::error!(target: "tollgate::reload", file, reason, "the changed configuration was not taken; the one before is in force");
+                self.state.lock().reload_failure = Some(reason.clone());
+                (Outcome::Refused(error.code().to_owned()), reason)
+            }
+        };
+        if let Err(error) = self.book.settle(entry(file, outcome, reason)).await {
+            tracing::error!(target: "tollgate::reload", error = chain(&error), "the reload has no record");
+        }
+        result
+    }
+
+    async fn take(&self) -> Result<Reloaded, ReloadError> {
+        let before = self.state.lock().clone();
+        let file = before.config.file.clone();
+        let config = house::blocking(move || Config::read(&file)).await??;
+        self.restart_needed(&before.config, &config)?;
+        let Loaded { house, apps, troubles } =
+            house::load(&self.runtime, &config, Some(&self.line.house())).await?;
+        let ran = |trouble: &&Trouble| match trouble.kind {
+            "tenant" => before.apps.iter().any(|app| app.tenant.as_str() == trouble.name),
+            _ => before.apps.iter().any(|app| format!("{}/{}", app.tenant, app.name) == trouble.name),
+        };
+        let lost: Vec<Trouble> = troubles.iter().filter(ran).cloned().collect();
+        if !lost.is_empty() {
+            return Err(ReloadError::Refused(lost));
+        }
+        self.forget_idle_counts(&config);
+        self.line.replace(house);
+        let reloaded = Reloaded { apps: apps.len(), troubles: troubles.clone() };
+        *self.state.lock() = State { config: Arc::new(config), apps, troubles, reload_failure: None };
+        Ok(reloaded)
+    }
+
+    /// Refuses changes that only a restart can take.
+    fn restart_needed(&self, before: &Config, after: &Config) -> Result<(), ReloadError> {
+        if before.host != after.host {
+            return Err(ReloadError::Restart("host"));
+        }
+        if before.audit != after.audit {
+            return Err(ReloadError::Restart("audit"));
+        }
+        if read_schedule(after)?.digest() != self.runtime.schedule().digest() {
+            return Err(ReloadError::Restart("gas"));
+        }
+        Ok(())
+    }
+}
+
+/// The record of a reload.
+fn entry(file: String, outcome: Outcome, reason: String) -> Entry {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut id = [0_u8; 16];
+    // Without randomness the time still tells one reload from another.
+    if getrandom::fill(&mut id).is_err() {
+        id = now.as_nanos().to_be_bytes();
+    }
+    let id = hex::encode(id);
+    let end = reason.floor_char_boundary(MAX_REASON_BYTES);
+    let reason = reason.get(..end).unwrap_or_default().to_owned();
+    Entry {
+        request_id: id.clone(),
+        time: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
+        tenant: String::new(),
+        actor: Actor { id: "host".into(), kind: ActorKind::Host, groups: Vec::new() },
+        action: ACTION.to_owned(),
+        resource: file,
+        outcome,
+        client_address: String::new(),
+        metadata: if reason.is_empty() { Vec::new() } else { vec![("reason".to_owned(), reason)] },
+        trace_id: id,
+        usage: Usage {
+            gas: 0,
+            fuel: 0,
+            memory_bytes: 0,
+            cpu: 0,
+            wall: 0,
+            host_calls: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+        },
+        limits: Vec::new(),
+        policies: Vec::new(),
+    }
+}

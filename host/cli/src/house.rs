@@ -1,0 +1,216 @@
+//! From a configuration to a house: everything that it names is read, verified, compiled and configured, and then one
+//! [`House`] is made of it, whole.
+//!
+//! What one tenant brings can't keep the others out: an app that is refused leaves its routes without an answer, and
+//! a tenant whose gate can't be made is left out; both are named in [`Loaded::troubles`]. What all tenants need (the
+//! trust file, the gate's own components) is an error.
+
+mod check;
+mod tenant;
+
+pub use check::check;
+
+use crate::config::Config;
+use futures::future::join_all;
+use jiff::Timestamp;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tollgate_runtime::{
+    GateParts, House, MAX_COMPONENT_BYTES, Name, RouteError, Runtime, Schedule, ScheduleError,
+};
+use tollgate_trust::file::FileError;
+use tollgate_trust::root::TrustFileError;
+use tollgate_trust::{TrustRoot, Verified, verify_file};
+
+/// What all tenants need and is not fit.
+#[derive(Debug, thiserror::Error)]
+pub enum HouseError {
+    /// The trust file.
+    #[error(transparent)]
+    Trust(#[from] TrustFileError),
+    /// One of the host's own components.
+    #[error("`{key}`")]
+    Part {
+        /// The key that names it.
+        key: &'static str,
+        /// Why it may not be loaded.
+        source: FileError,
+    },
+    /// The gas schedule's file can't be read.
+    #[error("gas schedule `{}` can't be read", path.display())]
+    ScheduleFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The gas schedule is not fit.
+    #[error("gas schedule `{}`", path.display())]
+    Schedule {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ScheduleError,
+    },
+    /// Two routes that can't both be.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// The host is stopping.
+    #[error("the host is stopping")]
+    Stopping,
+}
+
+/// One thing of a tenant that was not taken in, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// `app` or `tenant`.
+    pub kind: &'static str,
+    /// `tenant/app`, or the tenant.
+    pub name: String,
+    /// Why, and what to do.
+    pub reason: String,
+    /// The configuration file.
+    pub file: PathBuf,
+    /// The table that names it.
+    pub key: String,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} `{}` is refused: {}\n  at {}, [{}]",
+            self.kind,
+            self.name,
+            self.reason,
+            self.file.display(),
+            self.key
+        )
+    }
+}
+
+/// An app that is in the house.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LoadedApp {
+    /// Whose it is.
+    pub tenant: Name,
+    /// Its name.
+    pub name: Name,
+    /// The component's blake3 digest, in hexadecimal.
+    pub digest: String,
+    /// `namespace:name@version`, as it was signed.
+    pub release: String,
+    /// Whose signatures it has.
+    pub signers: Vec<String>,
+    /// Where it answers: host and path.
+    pub places: Vec<String>,
+}
+
+/// A configuration, loaded.
+pub struct Loaded {
+    /// The house.
+    pub house: House,
+    /// The apps in it, sorted by tenant and name.
+    pub apps: Vec<LoadedApp>,
+    /// What was not taken in.
+    pub troubles: Vec<Trouble>,
+}
+
+impl Loaded {
+    /// The names of everything that was not taken in.
+    pub fn refused(&self) -> BTreeSet<String> {
+        self.troubles.iter().map(|trouble| format!("{} {}", trouble.kind, trouble.name)).collect()
+    }
+}
+
+/// Who may sign what, and the components that every tenant's gate is made of.
+pub(crate) struct Common {
+    root: TrustRoot,
+    gate: Verified,
+    policy: Verified,
+    limiter: Verified,
+    now: Timestamp,
+}
+
+impl Common {
+    /// Reads and verifies them. Blocks.
+    pub(crate) fn read(config: &Config) -> Result<Self, HouseError> {
+        let root = TrustRoot::read(&config.trust)?;
+        let now = Timestamp::now();
+        let part = |key, path: &Path| {
+            verify_file(path, MAX_COMPONENT_BYTES, &root, now)
+                .map_err(|source| HouseError::Part { key, source })
+        };
+        Ok(Self {
+            gate: part("gate.gate", &config.gate.gate)?,
+            policy: part("gate.policy", &config.gate.policy)?,
+            limiter: part("gate.limiter", &config.gate.limiter)?,
+            root,
+            now,
+        })
+    }
+
+    /// A component that may be loaded. Blocks.
+    pub(crate) fn verify(&self, path: &Path) -> Result<Verified, FileError> {
+        verify_file(path, MAX_COMPONENT_BYTES, &self.root, self.now)
+    }
+
+    /// The parts of a tenant's gate, with a policy engine of its own if it has one.
+    fn parts(&self, policy: Option<Verified>) -> GateParts {
+        GateParts {
+            gate: self.gate.clone(),
+            policy: policy.unwrap_or_else(|| self.policy.clone()),
+            limiter: self.limiter.clone(),
+        }
+    }
+}
+
+/// Loads everything that a configuration names. Tenants and apps are worked on side by side; the code is compiled on
+/// threads that serve nobody. `before` is the house that this one will follow.
+///
+/// # Errors
+/// What all tenants need and is not fit.
+pub async fn load(
+    runtime: &Arc<Runtime>,
+    config: &Config,
+    before: Option<&House>,
+) -> Result<Loaded, HouseError> {
+    let config = Arc::new(config.clone());
+    let common = blocking({
+        let config = config.clone();
+        move || Common::read(&config)
+    })
+    .await??;
+    let common = Arc::new(common);
+    let all = (0..config.tenants.len()).map(|index| tenant::load(runtime, &common, &config, index));
+    let (mut tenants, mut routes, mut apps, mut troubles) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for loaded in join_all(all).await {
+        tenants.extend(loaded.tenant);
+        routes.extend(loaded.routes);
+        apps.extend(loaded.apps);
+        troubles.extend(loaded.troubles);
+    }
+    Ok(Loaded { house: House::new(tenants, routes, before)?, apps, troubles })
+}
+
+/// The gas schedule that a configuration names, or the one that is built in.
+///
+/// # Errors
+/// If the file can't be read, or is not fit for this host.
+pub fn read_schedule(config: &Config) -> Result<Schedule, HouseError> {
+    let Some(path) = &config.gas else { return Ok(Schedule::default()) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| HouseError::ScheduleFile { path: path.clone(), source })?;
+    Schedule::parse(&text).map_err(|source| HouseError::Schedule { path: path.clone(), source })
+}
+
+/// Does blocking work away from the threads that serve.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, HouseError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| HouseError::Stopping)
+}

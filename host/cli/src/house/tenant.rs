@@ -1,0 +1,221 @@
+//! Loading one tenant: its gate, its apps and its routes.
+
+use super::{Common, HouseError, LoadedApp, Trouble, blocking};
+use crate::config::{self, Config, PolicyText};
+use crate::output::chain;
+use futures::future::join_all;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use tollgate_runtime::{App, AppSpec, Gate, GateSetting, Manifest, Name, Route, Runtime, Tenant};
+use tollgate_trust::Verified;
+
+/// The largest policy or entities file, in bytes.
+const MAX_POLICY_BYTES: usize = 4 << 20;
+
+/// What became of one tenant.
+#[derive(Default)]
+pub(super) struct LoadedTenant {
+    /// None if its gate can't be made.
+    pub(super) tenant: Option<Tenant>,
+    pub(super) routes: Vec<Route>,
+    pub(super) apps: Vec<LoadedApp>,
+    pub(super) troubles: Vec<Trouble>,
+}
+
+/// Loads the tenant at `index` of the configuration.
+pub(super) async fn load(
+    runtime: &Arc<Runtime>,
+    common: &Arc<Common>,
+    config: &Arc<Config>,
+    index: usize,
+) -> LoadedTenant {
+    let Some(tenant) = config.tenants.get(index) else { return LoadedTenant::default() };
+    let manifest = &|table: String| Manifest { file: config.file.clone(), table };
+    let gate_at = manifest(format!("tenants.{}", tenant.name));
+    let gate = load_gate(runtime, common, config, tenant, gate_at.clone());
+    let apps = join_all(tenant.apps.iter().map(|app| async move {
+        let at = manifest(format!("tenants.{}.apps.{}", tenant.name, app.name));
+        (app, at.clone(), load_app(runtime, common, tenant, app, at).await)
+    }));
+    let (gate, apps) = tokio::join!(gate, apps);
+    let mut loaded = LoadedTenant::default();
+    let mut running: Vec<(Name, Arc<App>)> = Vec::new();
+    for (app, at, result) in apps {
+        match result {
+            Ok((verified, loaded_app)) => {
+                loaded.apps.push(shown(tenant, app, &verified, &loaded_app));
+                running.push((app.name.clone(), loaded_app));
+            }
+            Err(reason) => {
+                loaded.troubles.push(trouble("app", format!("{}/{}", tenant.name, app.name), reason, at));
+            }
+        }
+    }
+    match gate {
+        Ok(gate) => {
+            loaded.routes = tenant.routes.iter().map(|route| serve(tenant, route, &running)).collect();
+            loaded.tenant = Some(Tenant {
+                name: tenant.name.clone(),
+                totals: tenant.totals.clone(),
+                gate,
+                clients: tenant.clients.clone(),
+            });
+        }
+        Err(reason) => {
+            loaded.apps.clear();
+            loaded.troubles.push(trouble("tenant", tenant.name.to_string(), reason, gate_at));
+        }
+    }
+    loaded
+}
+
+fn trouble(kind: &'static str, name: String, reason: String, at: Manifest) -> Trouble {
+    Trouble { kind, name, reason, file: at.file, key: at.table }
+}
+
+fn shown(tenant: &config::Tenant, app: &config::App, verified: &Verified, loaded: &App) -> LoadedApp {
+    let answers = tenant.routes.iter().filter(|route| route.app == app.name);
+    LoadedApp {
+        tenant: tenant.name.clone(),
+        name: app.name.clone(),
+        digest: loaded.digest().to_owned(),
+        release: verified.release().subject(),
+        signers: verified.signers().iter().map(ToString::to_string).collect(),
+        places: answers.map(|route| format!("{}{}", route.host, route.path)).collect(),
+    }
+}
+
+fn serve(tenant: &config::Tenant, route: &config::Route, running: &[(Name, Arc<App>)]) -> Route {
+    let app = running.iter().find(|(name, _)| *name == route.app).map(|(_, app)| app.clone());
+    Route {
+        tenant: tenant.name.clone(),
+        name: route.name.clone(),
+        host: route.host.clone(),
+        path: route.path.clone(),
+        methods: route.methods.clone(),
+        app_name: route.app.clone(),
+        app,
+        headers: route.headers.clone(),
+        failure: route.failure,
+    }
+}
+
+async fn load_app(
+    runtime: &Arc<Runtime>,
+    common: &Arc<Common>,
+    tenant: &config::Tenant,
+    app: &config::App,
+    manifest: Manifest,
+) -> Result<(Verified, Arc<App>), String> {
+    let verified = verify(common, &app.component).await?;
+    let spec = AppSpec {
+        tenant: tenant.name.clone(),
+        name: app.name.clone(),
+        grants: app.grants.clone(),
+        connections: tenant.totals.outgoing_connections,
+        limits: app.limits.clone(),
+        mode: app.mode,
+        manifest,
+    };
+    let loaded = runtime.load_app(verified.clone(), spec).await.map_err(|error| chain(&error))?;
+    Ok((verified, loaded))
+}
+
+async fn load_gate(
+    runtime: &Arc<Runtime>,
+    common: &Arc<Common>,
+    config: &Config,
+    tenant: &config::Tenant,
+    manifest: Manifest,
+) -> Result<Arc<Gate>, String> {
+    let own = match &tenant.policy.component {
+        Some(path) => {
+            Some(verify(common, path).await.map_err(|reason| format!("its policy component: {reason}"))?)
+        }
+        None => None,
+    };
+    let policy = tenant.policy.clone();
+    let policy = blocking(move || policy_bytes(&policy)).await.map_err(|error| chain(&error))??;
+    let setting = GateSetting {
+        tenant: tenant.name.clone(),
+        policy,
+        buckets: tenant.buckets.clone(),
+        routes: tenant.routes.iter().map(|route| (route.name.clone(), route.buckets.clone())).collect(),
+        backend: config.gate.store,
+        manifest,
+    };
+    runtime.load_gate(common.parts(own), setting).await.map_err(|error| chain(&error))
+}
+
+async fn verify(common: &Arc<Common>, path: &Path) -> Result<Verified, String> {
+    let (common, path) = (common.clone(), path.to_owned());
+    let verified: Result<_, HouseError> = blocking(move || common.verify(&path)).await;
+    verified.map_err(|error| chain(&error))?.map_err(|error| chain(&error))
+}
+
+/// What the policy engine is configured with: for the host's own, a JSON object with `policies` and `entities`; for a
+/// tenant's, its text as it is.
+fn policy_bytes(policy: &config::Policy) -> Result<Vec<u8>, String> {
+    let text = match &policy.text {
+        PolicyText::Inline(text) => text.clone(),
+        PolicyText::File(path) => read_text(path)?,
+    };
+    if policy.component.is_some() {
+        return Ok(text.into_bytes());
+    }
+    let entities = match &policy.entities {
+        None => serde_json::Value::Array(Vec::new()),
+        Some(path) => serde_json::from_str(&read_text(path)?)
+            .map_err(|error| format!("entities file `{}` is not JSON: {error}", path.display()))?,
+    };
+    Ok(serde_json::json!({ "policies": text, "entities": entities }).to_string().into_bytes())
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let failed = |why: &dyn Display| format!("`{}` can't be read: {why}", path.display());
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    file.take(MAX_POLICY_BYTES as u64 + 1).read_to_string(&mut text).map_err(|error| failed(&error))?;
+    if text.len() > MAX_POLICY_BYTES {
+        return Err(failed(&format_args!("it has more than {MAX_POLICY_BYTES} bytes")));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Policy;
+
+    fn inline(text: &str) -> Policy {
+        Policy { component: None, text: PolicyText::Inline(text.to_owned()), entities: None }
+    }
+
+    #[test]
+    fn the_hosts_engine_gets_rules_and_entities_as_json() {
+        let bytes = policy_bytes(&inline("permit (principal, action, resource);")).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(
+            value,
+            serde_json::json!({ "policies": "permit (principal, action, resource);", "entities": [] })
+        );
+    }
+
+    #[test]
+    fn a_tenants_own_engine_gets_its_text_as_it_is() {
+        let own = Policy { component: Some("own.wasm".into()), ..inline("anything { at all") };
+        assert_eq!(policy_bytes(&own).unwrap(), b"anything { at all");
+    }
+
+    #[test]
+    fn entities_that_are_no_json_are_named_with_their_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("entities.json");
+        std::fs::write(&path, "[{").unwrap();
+        let error = policy_bytes(&Policy { entities: Some(path.clone()), ..inline("") }).unwrap_err();
+        assert!(error.contains(path.to_str().unwrap()) && error.contains("is not JSON"), "{error}");
+    }
+}
