@@ -31,7 +31,7 @@ enum Command {
     /// Build and sign the samples and start a host with two tenants on 127.0.0.1.
     Demo(demo::Args),
     /// Prepare the compiler for guests, and nothing else.
-    Toolchain,
+    Toolchain(toolchain::Args),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +50,6 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Guests(args) => guests::run(&workspace, &args).map(|_| ExitCode::SUCCESS),
         Command::Test(args) => test::run(&workspace, &args),
         Command::Demo(args) => demo::run(&workspace, &args),
-        Command::Toolchain => toolchain::prepare(&workspace).map(|_| ExitCode::SUCCESS),
+        Command::Toolchain(args) => toolchain::run(&workspace, &args).map(|()| ExitCode::SUCCESS),
     }
 }

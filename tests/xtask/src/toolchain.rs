@@ -16,6 +16,29 @@ pub(crate) const UNKNOWN: &str = "wasm32-unknown-unknown";
 /// For apps: a standard library over WASI 0.2, linked as a component.
 pub(crate) const WASIP2: &str = "wasm32-wasip2";
 
+/// How to prepare it.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Make the compiler from Debian's packages even if another is there: to try that way out.
+    #[arg(long)]
+    debian: bool,
+}
+
+/// Prepares the toolchain and says which it is.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    let toolchain =
+        if args.debian { debian::prepare(&debian_folder(workspace))? } else { prepare(workspace)? };
+    match toolchain.environment.first() {
+        None => say("xtask: the workspace's own compiler builds guests"),
+        Some((name, value)) => say(&format!("xtask: guests are built with {name}={}", value.display())),
+    }
+    Ok(())
+}
+
+fn debian_folder(workspace: &Workspace) -> PathBuf {
+    workspace.tools().join("debian")
+}
+
 /// A cargo that can build for both targets.
 pub(crate) struct Toolchain {
     /// Empty for the workspace's own compiler, else what the commands need to use another.
@@ -57,7 +80,7 @@ pub(crate) fn prepare(workspace: &Workspace) -> Result<Toolchain> {
             missing.join(" ")
         );
     }
-    debian::prepare(&workspace.tools().join("debian"))
+    debian::prepare(&debian_folder(workspace))
         .context("neither rustup nor Debian's packages gave a compiler for guests")
 }
 
