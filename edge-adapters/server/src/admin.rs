@@ -125,7 +125,8 @@ impl Inner {
     async fn ready(&self) -> Response<AnswerBody> {
         // Held while the checks run: all who ask meanwhile get the same answer.
         let mut last = self.last.lock().await;
-        let fresh = last.as_ref().filter(|(when, _)| when.elapsed() < HOLDS_FOR).map(|(_, report)| report.clone());
+        let fresh =
+            last.as_ref().filter(|(when, _)| when.elapsed() < HOLDS_FOR).map(|(_, report)| report.clone());
         let mut report = match fresh {
             Some(report) => report,
             None => {
@@ -136,7 +137,8 @@ impl Inner {
         };
         drop(last);
         let stopping = self.stopping.load(Ordering::Relaxed);
-        let ready = !stopping && report.as_object().is_some_and(|checks| checks.values().all(|check| check == "ok"));
+        let ready =
+            !stopping && report.as_object().is_some_and(|checks| checks.values().all(|check| check == "ok"));
         if stopping && let Some(checks) = report.as_object_mut() {
             checks.insert("host".to_owned(), json!("stopping"));
         }
@@ -155,7 +157,9 @@ impl Inner {
 
     fn metrics(&self) -> Response<AnswerBody> {
         match self.metrics.encode() {
-            Ok(text) => answer(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text),
+            Ok(text) => {
+                answer(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text)
+            }
             Err(_) => plain_text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written\n"),
         }
     }

@@ -250,7 +250,8 @@ impl Book for AuditBook {
         }
         let note = Note::of(entry).encode();
         let written = note.and_then(|note| self.shared.open.open(&entry.request_id, &note));
-        written.map_err(|error| BookError::Store(format!("no note of an open request can be made: {error}")))?;
+        written
+            .map_err(|error| BookError::Store(format!("no note of an open request can be made: {error}")))?;
         self.shared.admitted.insert(entry.request_id.clone());
         Ok(())
     }
@@ -271,6 +272,8 @@ impl Book for AuditBook {
                 })
             };
             sent?;
+            // Let go, so that who waits here does not keep the queue from being closed.
+            drop(queue);
             answer.await.map_err(|_| BookError::Closed)?
         })
     }

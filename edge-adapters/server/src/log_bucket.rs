@@ -63,7 +63,9 @@ impl Bucket for LogBucket {
         if !set.is_empty() && !deleted.is_empty() {
             return refused("batch that both sets and deletes");
         }
-        self.run(move |store| if deleted.is_empty() { store.set_many(set) } else { store.delete_many(&deleted) })
+        self.run(
+            move |store| if deleted.is_empty() { store.set_many(set) } else { store.delete_many(&deleted) },
+        )
     }
 
     fn keys<'a>(&'a self, _: Option<&'a str>, _: usize) -> BoxFuture<'a, Result<Keys, BucketError>> {

@@ -92,7 +92,10 @@ impl Outbound {
     ///
     /// # Errors
     /// When a root certificate is malformed.
-    pub fn with_resolver(options: &OutboundOptions, resolver: Arc<dyn Resolve>) -> Result<Self, rustls::Error> {
+    pub fn with_resolver(
+        options: &OutboundOptions,
+        resolver: Arc<dyn Resolve>,
+    ) -> Result<Self, rustls::Error> {
         let connector = Connector::new(options, resolver)?;
         Ok(Self { inner: Arc::new(Inner { connector, pools: Pools::new(options) }) })
     }
@@ -124,7 +127,11 @@ struct Times {
 }
 
 impl Inner {
-    async fn send(&self, upstream: Upstream, request: Request<WasiBody>) -> Result<Response<WasiBody>, EgressError> {
+    async fn send(
+        &self,
+        upstream: Upstream,
+        request: Request<WasiBody>,
+    ) -> Result<Response<WasiBody>, EgressError> {
         let origin = Origin::of(request.uri())?;
         let mut request = prepare(request, &origin)?;
         let times = Times {
@@ -143,7 +150,8 @@ impl Inner {
         }
         let connect_by = times.deadline.min(Instant::now() + upstream.connect);
         let slot = pool.slot(upstream.connections)?;
-        let connected = timeout_at(connect_by, self.connector.connect(&pool, &origin, &upstream.egress, connect_by));
+        let connected =
+            timeout_at(connect_by, self.connector.connect(&pool, &origin, &upstream.egress, connect_by));
         let connection = connected.await.map_err(|_| EgressError::Timeout("connect"))??;
         let lease = Lease::new(Arc::clone(&pool), origin, connection, slot);
         match exchange(lease, request, times).await {

@@ -2,7 +2,9 @@
 
 use crate::admin::{Admin, Check};
 use crate::audit_book::AuditBook;
-use crate::listener::{AnswerBody, BoxError, Handler, ListenError, Listener, ListenerOptions, ListenerStatus};
+use crate::listener::{
+    AnswerBody, BoxError, Handler, ListenError, Listener, ListenerOptions, ListenerStatus,
+};
 use crate::telemetry::{Metrics, dropped_lines};
 use futures::future::{BoxFuture, join_all};
 use http::{Request, Response};
@@ -108,12 +110,17 @@ impl Server {
     /// Any [`ListenError`].
     pub fn start(options: ServerOptions, parts: ServerParts) -> Result<Running, ListenError> {
         let ServerParts { handler, book, metrics, mut checks, status } = parts;
-        let listeners: Result<Vec<_>, _> =
-            options.listeners.into_iter().map(|one| Listener::start(one, Arc::clone(&handler)).map(Arc::new)).collect();
+        let listeners: Result<Vec<_>, _> = options
+            .listeners
+            .into_iter()
+            .map(|one| Listener::start(one, Arc::clone(&handler)).map(Arc::new))
+            .collect();
         let listeners = listeners?;
         if let Some(book) = book.clone() {
             let waiting = Arc::clone(&book);
-            metrics.observe("audit_waiting", "Records that wait for the audit log", move || gauge(waiting.waiting()));
+            metrics.observe("audit_waiting", "Records that wait for the audit log", move || {
+                gauge(waiting.waiting())
+            });
             checks.push(Check::new("audit-log", move || {
                 Box::pin(std::future::ready(book.ready().map_err(|error| error.to_string())))
             }));
@@ -138,9 +145,13 @@ fn observe(metrics: &Metrics, listeners: &[Arc<Listener>]) {
         ("connections", "Connections now", |status| status.connections as u64),
         ("connections_accepted", "Connections taken", |status| status.accepted),
         ("connections_over_total", "Connections refused: too many in all", |status| status.over_total),
-        ("connections_over_client", "Connections refused: too many of one client", |status| status.over_client),
+        ("connections_over_client", "Connections refused: too many of one client", |status| {
+            status.over_client
+        }),
         ("connections_broken", "Connections that broke before they were accepted", |status| status.broken),
-        ("accept_exhausted", "Times that accepting failed for want of descriptors or memory", |status| status.exhausted),
+        ("accept_exhausted", "Times that accepting failed for want of descriptors or memory", |status| {
+            status.exhausted
+        }),
         ("handshakes_failed", "TLS handshakes that failed", |status| status.handshakes_failed),
         ("head_timeouts", "Requests whose head took too long", |status| status.head_timeouts),
         ("malformed_requests", "Requests that the listener refused", |status| status.malformed),

@@ -84,8 +84,10 @@ impl Telemetry {
     /// # Errors
     /// Any [`TelemetryError`].
     pub fn start(options: &TelemetryOptions) -> Result<Self, TelemetryError> {
-        let filter = EnvFilter::try_new(&options.filter)
-            .map_err(|error| TelemetryError::Filter { filter: options.filter.clone(), cause: error.to_string() })?;
+        let filter = EnvFilter::try_new(&options.filter).map_err(|error| TelemetryError::Filter {
+            filter: options.filter.clone(),
+            cause: error.to_string(),
+        })?;
         if !(0.0..=1.0).contains(&options.sample) {
             return Err(TelemetryError::Sample(options.sample));
         }

@@ -58,20 +58,22 @@ impl Note {
     /// Reads a note. What can't be read still stands for a request that was admitted, and it is recorded as far as
     /// it is known.
     pub(super) fn decode(request_id: &str, bytes: &[u8]) -> Self {
-        serde_json::from_slice(bytes).ok().filter(|note: &Self| note.request_id == request_id).unwrap_or_else(|| Self {
-            request_id: request_id.to_owned(),
-            time: 0,
-            tenant: String::new(),
-            actor_id: "anonymous".to_owned(),
-            actor_kind: Kind::Anonymous,
-            actor_groups: Vec::new(),
-            action: String::new(),
-            resource: String::new(),
-            client_address: String::new(),
-            metadata: vec![("note".to_owned(), "unreadable".to_owned())],
-            trace_id: String::new(),
-            policies: Vec::new(),
-        })
+        serde_json::from_slice(bytes).ok().filter(|note: &Self| note.request_id == request_id).unwrap_or_else(
+            || Self {
+                request_id: request_id.to_owned(),
+                time: 0,
+                tenant: String::new(),
+                actor_id: "anonymous".to_owned(),
+                actor_kind: Kind::Anonymous,
+                actor_groups: Vec::new(),
+                action: String::new(),
+                resource: String::new(),
+                client_address: String::new(),
+                metadata: vec![("note".to_owned(), "unreadable".to_owned())],
+                trace_id: String::new(),
+                policies: Vec::new(),
+            },
+        )
     }
 
     /// The record of a request that the host stopped in. What it took is not known.

@@ -26,7 +26,12 @@ pub(super) struct Writer<L> {
 }
 
 impl<L: Log> Writer<L> {
-    pub(super) fn new(log: L, shared: Arc<Shared>, options: AuditBookOptions, closing: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(
+        log: L,
+        shared: Arc<Shared>,
+        options: AuditBookOptions,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
         Self { log, shared, options, closing, give_up_at: None }
     }
 
@@ -82,7 +87,9 @@ impl<L: Log> Writer<L> {
             let error = match self.log.resume().await {
                 Ok(size) if size == before => return Ok(false),
                 Ok(size) if size == before + count as u64 => return Ok(true),
-                Ok(size) => AppendError::Corrupt(format!("it has {size} entries, and had {before} before {count} more")),
+                Ok(size) => AppendError::Corrupt(format!(
+                    "it has {size} entries, and had {before} before {count} more"
+                )),
                 Err(error) => error,
             };
             if matches!(error, AppendError::Corrupt(_)) {
@@ -104,7 +111,8 @@ impl<L: Log> Writer<L> {
             drop(reply.send(Ok(index)));
         }
         let ids: Vec<&str> = entries.iter().map(|entry| entry.request_id.as_str()).collect();
-        let admitted: Vec<&str> = ids.into_iter().filter(|id| self.shared.admitted.remove(*id).is_some()).collect();
+        let admitted: Vec<&str> =
+            ids.into_iter().filter(|id| self.shared.admitted.remove(*id).is_some()).collect();
         if let Err(error) = self.shared.open.close(&admitted, self.log.size()) {
             // The notes stay, and the next start finds the records in the log.
             tracing::warn!(target: "tollgate::book", %error, "notes of open requests can't be struck out");
@@ -156,7 +164,10 @@ fn lose(entries: &mut Vec<Entry>, replies: &mut Vec<Reply>, place: usize) {
         // A place that is none names nothing: then none of them can be written.
         entries.clear();
         for reply in replies.drain(..) {
-            drop(reply.send(Err(BookError::Store("the log refused a record that it was not given".to_owned()))));
+            drop(
+                reply
+                    .send(Err(BookError::Store("the log refused a record that it was not given".to_owned()))),
+            );
         }
         return;
     }

@@ -57,7 +57,8 @@ impl Server {
                     return;
                 };
                 let chosen = stream.get_ref().1.alpn_protocol();
-                let protocol = if chosen == Some(b"h2".as_slice()) { Protocol::Http2 } else { Protocol::Http1 };
+                let protocol =
+                    if chosen == Some(b"h2".as_slice()) { Protocol::Http2 } else { Protocol::Http1 };
                 self.speak(stream, protocol, Bytes::new(), Peer { address, tls: true }).await;
             }
             None => {
@@ -131,7 +132,12 @@ impl Server {
         }
     }
 
-    async fn http2<S: OverTcp>(&self, stream: TokioIo<Guarded<S>>, requests: Requests, activity: Arc<Activity>) {
+    async fn http2<S: OverTcp>(
+        &self,
+        stream: TokioIo<Guarded<S>>,
+        requests: Requests,
+        activity: Arc<Activity>,
+    ) {
         let (options, http2) = (&self.options, &self.options.http2);
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder

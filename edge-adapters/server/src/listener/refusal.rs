@@ -24,13 +24,19 @@ pub(super) enum Refusal {
 impl Refusal {
     pub(super) fn response(self) -> Response<AnswerBody> {
         let (status, code, title) = match self {
-            Self::Host => (StatusCode::BAD_REQUEST, "bad-request", "the request does not name exactly one host"),
-            Self::Target => (StatusCode::URI_TOO_LONG, "target-too-long", "the request target is too long"),
-            Self::Headers => {
-                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too-many-headers", "there are too many header fields")
+            Self::Host => {
+                (StatusCode::BAD_REQUEST, "bad-request", "the request does not name exactly one host")
             }
+            Self::Target => (StatusCode::URI_TOO_LONG, "target-too-long", "the request target is too long"),
+            Self::Headers => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "too-many-headers",
+                "there are too many header fields",
+            ),
             Self::Connect => (StatusCode::NOT_IMPLEMENTED, "no-tunnels", "this host opens no tunnels"),
-            Self::Panic => (StatusCode::INTERNAL_SERVER_ERROR, "host-fault", "the request failed in the host"),
+            Self::Panic => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "host-fault", "the request failed in the host")
+            }
         };
         let number = status.as_u16();
         // All of it is ours and needs no escaping.
@@ -61,4 +67,5 @@ pub(crate) fn answer(
 }
 
 /// What a connection says that took too long over a request's head (RFC 9110, section 15.5.9).
-pub(super) const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+pub(super) const TIMED_OUT: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";

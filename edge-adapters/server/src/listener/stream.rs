@@ -76,7 +76,11 @@ impl<S: OverTcp> Guarded<S> {
 }
 
 impl<S: OverTcp> AsyncRead for Guarded<S> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.ahead.has_remaining() {
             let count = this.ahead.len().min(buffer.remaining());

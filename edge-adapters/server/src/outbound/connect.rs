@@ -72,7 +72,8 @@ impl Connector {
         by: Instant,
     ) -> Result<Connection, EgressError> {
         let found = self.lookups.addresses(&pool.lookups, &origin.host, origin.port).await?;
-        let mut permitted: Vec<_> = found.into_iter().filter(|address| egress.address(address.ip())).collect();
+        let mut permitted: Vec<_> =
+            found.into_iter().filter(|address| egress.address(address.ip())).collect();
         permitted.truncate(MAX_ADDRESSES);
         let (tcp, peer) = open(&permitted, by)
             .await

@@ -21,7 +21,15 @@ pub(super) fn code(error: hyper::Error) -> HttpError {
     } else if error.is_canceled() || error.is_closed() {
         HttpError::ConnectionTerminated
     } else {
-        HttpError::Hyper(error)
+        let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>());
+        match cause.map(io::Error::kind) {
+            // What hyper says of a body that ends before its announced length, or in the middle of a chunk.
+            Some(io::ErrorKind::UnexpectedEof) => HttpError::HttpResponseIncomplete,
+            Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+                HttpError::ConnectionTerminated
+            }
+            _ => HttpError::Hyper(error),
+        }
     }
 }
 
@@ -30,7 +38,9 @@ pub(super) fn of_tcp(error: &io::Error) -> EgressError {
     http_failure(match error.kind() {
         io::ErrorKind::ConnectionRefused => HttpError::ConnectionRefused,
         io::ErrorKind::TimedOut => return EgressError::Timeout("connect"),
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => HttpError::DestinationUnavailable,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            HttpError::DestinationUnavailable
+        }
         io::ErrorKind::AddrNotAvailable => HttpError::DestinationIpUnroutable,
         _ => HttpError::ConnectionTerminated,
     })

@@ -1,7 +1,7 @@
 //! Header fields that belong to one connection only (RFC 9110, section 7.6.1), and `host`.
 
-use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::HeaderMap;
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use tollgate_runtime::{EgressError, Origin};
 
 /// Fields of one connection, whether `connection` names them or not.
@@ -35,7 +35,8 @@ pub(super) fn for_upstream(headers: &mut HeaderMap, origin: &Origin) -> Result<(
     let literal = if origin.host.contains(':') { format!("[{}]", origin.host) } else { origin.host.clone() };
     let own_port = if origin.tls { 443 } else { 80 };
     let host = if origin.port == own_port { literal } else { format!("{literal}:{}", origin.port) };
-    let host = HeaderValue::from_str(&host).map_err(|_| EgressError::BadTarget("the host name is malformed"))?;
+    let host =
+        HeaderValue::from_str(&host).map_err(|_| EgressError::BadTarget("the host name is malformed"))?;
     headers.insert(HOST, host);
     crate::telemetry::inject(headers);
     Ok(())

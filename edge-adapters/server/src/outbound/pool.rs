@@ -8,8 +8,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -183,7 +183,8 @@ async fn sweep(pool: Weak<TenantPool>, first: Duration) {
 }
 
 fn take(count: &AtomicUsize, most: usize) -> Result<(), usize> {
-    let taken = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < most).then_some(now + 1));
+    let taken =
+        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < most).then_some(now + 1));
     taken.map(drop).map_err(|_| most)
 }
 

@@ -40,7 +40,9 @@ pub(super) fn exporter(endpoint: &str) -> Result<OnRuntime, TelemetryError> {
     let bad = |cause: String| TelemetryError::Endpoint { endpoint: endpoint.to_owned(), cause };
     let uri: http::Uri = endpoint.parse().map_err(|error: http::uri::InvalidUri| bad(error.to_string()))?;
     if uri.scheme_str() != Some("http") || uri.host().is_none_or(str::is_empty) {
-        return Err(bad("write it as `http://host:4318`: a collector beside this host takes it in clear text".to_owned()));
+        return Err(bad(
+            "write it as `http://host:4318`: a collector beside this host takes it in clear text".to_owned(),
+        ));
     }
     let full = match uri.path() {
         "" | "/" => format!("{}{PATH}", endpoint.trim_end_matches('/')),

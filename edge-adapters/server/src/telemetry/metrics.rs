@@ -70,7 +70,11 @@ impl Metrics {
         let requests = Family::default();
         registry.register("requests", "Requests that have a record, by how they ended", requests.clone());
         let faults = Family::default();
-        registry.register("faults", "Runs that ended badly, and requests that a bound refused", faults.clone());
+        registry.register(
+            "faults",
+            "Runs that ended badly, and requests that a bound refused",
+            faults.clone(),
+        );
         // 100 microseconds to about 100 seconds.
         let seconds = Family::<RouteLabels, Histogram>::new_with_constructor(|| {
             Histogram::new(exponential_buckets(0.000_1, 2.0, 21))
@@ -118,7 +122,9 @@ impl Metrics {
         let usage = &entry.usage;
         // A request that never ran took no time worth a place in the histogram.
         if usage.wall > 0 {
-            self.seconds.get_or_create(&labels).observe(std::time::Duration::from_nanos(usage.wall).as_secs_f64());
+            self.seconds
+                .get_or_create(&labels)
+                .observe(std::time::Duration::from_nanos(usage.wall).as_secs_f64());
         }
         self.gas.get_or_create(&labels).inc_by(usage.gas);
         self.cpu_microseconds.get_or_create(&labels).inc_by(usage.cpu / 1_000);

@@ -129,7 +129,12 @@ mod tests {
     #[test]
     fn a_valid_context_is_kept_and_anything_else_begins_a_new_trace() {
         assert_eq!(after(&[PARENT]), [PARENT]);
-        for bad in [&[][..], &["nonsense"], &[PARENT, PARENT], &["00-00000000000000000000000000000000-b7ad6b7169203331-01"]] {
+        for bad in [
+            &[][..],
+            &["nonsense"],
+            &[PARENT, PARENT],
+            &["00-00000000000000000000000000000000-b7ad6b7169203331-01"],
+        ] {
             let [one] = &after(bad)[..] else { panic!("not one field for {bad:?}") };
             assert_eq!((one.len(), one.contains("0af76519")), (55, false), "{bad:?} gave {one}");
             assert_ne!(after(bad), [one.as_str()], "each request has its own");
@@ -148,7 +153,10 @@ mod tests {
             assert!(!sent.contains("b7ad6b7169203331"), "our own span is the parent: {sent}");
             let _in = span.enter();
             let mut outgoing = HeaderMap::new();
-            outgoing.insert(TRACEPARENT, HeaderValue::from_static("00-ffffffffffffffffffffffffffffffff-ffffffffffffffff-01"));
+            outgoing.insert(
+                TRACEPARENT,
+                HeaderValue::from_static("00-ffffffffffffffffffffffffffffffff-ffffffffffffffff-01"),
+            );
             inject(&mut outgoing);
             assert_eq!(outgoing[TRACEPARENT], sent);
         });
