@@ -5,7 +5,7 @@ use testkit::{Case, guest};
 
 #[test]
 fn a_javascript_app_answers() {
-    Case::guest("js-hello")
+    Case::guest("hello-js")
         .grants("files = \"none\"\nsockets = \"none\"\nhttp = { allow = [] }")
         .limits("memory-bytes = \"96MiB\"")
         .get("/")
@@ -15,7 +15,7 @@ fn a_javascript_app_answers() {
 
 #[test]
 fn a_python_app_answers() {
-    Case::guest("python-hello")
+    Case::guest("hello-python")
         .grants("files = \"none\"\nsockets = \"none\"\nhttp = { allow = [] }")
         .limits("memory-bytes = \"96MiB\"\nfuel = 10_000_000_000\ngas = 20_000_000_000\ncpu-ms = 10_000")
         .get("/")

@@ -204,7 +204,7 @@ impl Case {
         fs::create_dir_all(at.join("state")).unwrap();
         for part in ["gate", "policy", "limiter", "audit"] {
             let file = at.join("gate").join(format!("{part}.wasm"));
-            fs::copy(guest(part), &file).unwrap();
+            fs::copy(guest(&format!("tollgate-{part}")), &file).unwrap();
             sign(&file, &format!("tollgate:{part}"), key());
         }
         tollgate_trust::SigningKey::generate().unwrap().write_new(&at.join("log.key")).unwrap();
@@ -270,7 +270,7 @@ impl App {
         let file = at.join(format!("{tenant}-{name}.wasm"));
         fs::copy(guest(&self.guest), &file).unwrap();
         if self.signed {
-            sign(&file, &format!("test:{}", self.guest.replace('_', "-")), key());
+            sign(&file, "test:guest", key());
         }
         if self.tampered {
             let mut bytes = fs::read(&file).unwrap();

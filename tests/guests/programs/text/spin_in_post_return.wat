@@ -12,6 +12,6 @@
   (core instance $app (instantiate $main))
 
   (func $handle (param "request" (own $request)) (param "response-out" (own $out))
-    (canon lift (core func $app "handle") (post-return (func $app "clean-up"))))
+    (canon lift (core func $app "handle") (post-return (core func $app "clean-up"))))
   (instance $handler (export "handle" (func $handle)))
   (export "wasi:http/incoming-handler@0.2.12" (instance $handler)))
