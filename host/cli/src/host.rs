@@ -271,10 +271,10 @@ impl RunningHost {
         self.shared.state.lock().apps.clone()
     }
 
-    /// What was not taken in, and why.
+    /// What was not taken in, and why, as it is said to the operator.
     #[must_use]
-    pub fn troubles(&self) -> Vec<Trouble> {
-        self.shared.state.lock().troubles.clone()
+    pub fn troubles(&self) -> Vec<String> {
+        self.shared.state.lock().troubles.iter().map(ToString::to_string).collect()
     }
 
     /// Why the newest file was not taken; none when it was.

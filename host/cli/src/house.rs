@@ -14,7 +14,6 @@ use crate::config::Config;
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -118,13 +117,6 @@ pub struct Loaded {
     pub apps: Vec<LoadedApp>,
     /// What was not taken in.
     pub troubles: Vec<Trouble>,
-}
-
-impl Loaded {
-    /// The names of everything that was not taken in.
-    pub fn refused(&self) -> BTreeSet<String> {
-        self.troubles.iter().map(|trouble| format!("{} {}", trouble.kind, trouble.name)).collect()
-    }
 }
 
 /// Who may sign what, and the components that every tenant's gate is made of.

@@ -2,10 +2,13 @@
 
 use super::{ConfigArg, Environment};
 use crate::config::Config;
-use crate::host::{RunningHost, start};
+use crate::host::{Addresses, RunningHost, start};
+use crate::house::LoadedApp;
 use crate::output::{Failure, Output, config_failure};
 use crate::watch::Watch;
 use clap::Args;
+use serde::Serialize;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
@@ -20,8 +23,8 @@ Examples:
   tollgate up --config /etc/tollgate/tollgate.toml
   TOLLGATE_LOG=info,tollgate::gate=debug OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 tollgate up
 
-Once every component is loaded, one line for each app goes to stdout; the log goes to stderr, as JSON. A component \
-that is refused is named, and everything else runs.
+Once every component is loaded, one line for each app goes to stdout (`--json`: one line for all); the log goes to \
+stderr, as JSON. A component that is refused is named, and everything else runs.
 
 A changed configuration is taken within two seconds, and at once on SIGHUP, which also takes new components. It is \
 taken whole or not at all: what is wrong with a file is logged, and the configuration before stays in force. [host], \
@@ -38,19 +41,37 @@ Environment:
 pub(super) struct UpArgs {
     #[command(flatten)]
     config: ConfigArg,
+    /// Say what runs and where in one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What runs and where, for scripts.
+#[derive(Serialize)]
+struct Ready {
+    listen: SocketAddr,
+    tls: bool,
+    admin: SocketAddr,
+    apps: Vec<LoadedApp>,
+    refused: Vec<String>,
 }
 
 pub(super) fn run(args: &UpArgs, environment: Environment, output: &mut Output) -> Result<(), Failure> {
     let config = Config::read(&args.config.config).map_err(config_failure)?;
     output.warnings(&config.warnings);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(config, environment, output));
+    let served = runtime.block_on(serve(config, args.json, environment, output));
     // What was cut short by a second signal is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
 
-async fn serve(config: Config, environment: Environment, output: &mut Output) -> Result<(), Failure> {
+async fn serve(
+    config: Config,
+    json: bool,
+    environment: Environment,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let defaults = TelemetryOptions::default();
     let filter = environment.log.unwrap_or_else(|| defaults.filter.clone());
     let _telemetry =
@@ -61,7 +82,7 @@ async fn serve(config: Config, environment: Environment, output: &mut Output) ->
         host = start(config) => host?,
         () = signals.stop() => return Ok(()),
     };
-    announce(&host, output)?;
+    announce(&host, json, output)?;
     attend(&host, &mut signals).await;
     tokio::select! {
         whole = host.drain() => {
@@ -72,8 +93,12 @@ async fn serve(config: Config, environment: Environment, output: &mut Output) ->
 }
 
 /// Says what runs and where.
-fn announce(host: &RunningHost, output: &mut Output) -> Result<(), Failure> {
+fn announce(host: &RunningHost, json: bool, output: &mut Output) -> Result<(), Failure> {
     let addresses = host.addresses();
+    if json {
+        let Addresses { listen, tls, admin } = addresses;
+        return output.json_line(&Ready { listen, tls, admin, apps: host.apps(), refused: host.troubles() });
+    }
     let scheme = if addresses.tls { "https" } else { "http" };
     for trouble in host.troubles() {
         output.error(trouble);

@@ -27,6 +27,14 @@ async fn check_all(config: &Config) -> Result<Vec<Trouble>, Failure> {
         buckets: stores.clone(),
         transport: Arc::new(Outbound::new(&OutboundOptions::default())?),
     })?;
+    if let Some(tls) = &config.host.tls {
+        for (key, path) in [("host.tls.cert", &tls.cert), ("host.tls.key", &tls.key)] {
+            let opened = std::fs::File::open(path);
+            opened.map_err(|error| {
+                Failure::new(format!("`{key}`: `{}` can't be read: {error}", path.display()))
+            })?;
+        }
+    }
     let signer = LogKey::read(&config.audit.key, &config.audit.origin)
         .map_err(|error| Failure::new(format!("`audit.key`: {}", chain(&error))))?;
     let audit = Common::read(config)?.verify(&config.audit.component);
