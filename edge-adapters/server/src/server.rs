@@ -216,3 +216,6 @@ impl Running {
         ended.unwrap_or(false)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -140,3 +140,6 @@ fn provider(endpoint: &str, options: &TelemetryOptions) -> Result<SdkTracerProvi
         .build();
     Ok(provider)
 }
+
+#[cfg(test)]
+mod tests;
