@@ -67,7 +67,7 @@ impl Database {
         &self.usage
     }
 
-    /// Wakes the writer; if it is busy it will look at the usage anyway.
+    /// Tells the writer that usage waits.
     pub(super) fn nudge(&self) {
         self.writer.nudge();
     }

@@ -76,7 +76,7 @@ impl Pending {
 pub struct UsageBook(pub(super) Arc<Database>);
 
 impl UsageBook {
-    /// Adds to a tenant's sums of this hour. On disk with the next commit, which it brings about.
+    /// Adds to a tenant's sums of this hour. On disk with the next commit, or about a second later.
     pub fn add(&self, tenant: &Name, hour: Hour, used: UsageTotals) {
         self.0.usage().restore(Sums::from([((hour, tenant.clone()), used)]));
         self.0.nudge();

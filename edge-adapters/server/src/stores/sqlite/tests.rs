@@ -130,6 +130,20 @@ fn sums_of_usage_stop_at_the_end_of_their_range() {
     assert_eq!(sum.get(&Hour(1)).map(|sum| (sum.gas, sum.requests)), Some((i64::MAX.unsigned_abs(), 3)));
 }
 
+#[tokio::test]
+async fn usage_is_written_by_itself_when_nothing_else_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let buckets = open(&path);
+    buckets.usage_book().add(&name("acme"), Hour(1), UsageTotals { gas: 9, ..UsageTotals::default() });
+    let other = rusqlite::Connection::open(&path).unwrap();
+    let rows = || other.query_row("SELECT count(*) FROM usage", (), |row| row.get::<_, i64>(0)).unwrap();
+    // Seen from outside, and nothing is asked of the writer.
+    while rows() == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[test]
 fn the_files_are_for_their_owner_only() {
     let folder = tempfile::tempdir().unwrap();

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 use tollgate_runtime::{BucketError, Swap};
 
 /// How many writes wait before the next writer has to.
@@ -18,6 +20,10 @@ const BATCH: usize = 256;
 
 /// After how many bytes a transaction takes no more along.
 const BATCH_BYTES: usize = 16 << 20;
+
+/// How long usage may wait for a commit to go along with. It is a sum that the audit log could give again, and not
+/// worth an fsync for each request.
+const USAGE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is to be written.
 pub(super) enum Work {
@@ -62,13 +68,13 @@ pub(super) enum Done {
 
 struct Job {
     work: Work,
-    /// None for a nudge, which nobody waits for.
-    reply: Option<oneshot::Sender<Result<Done, BucketError>>>,
+    reply: oneshot::Sender<Result<Done, BucketError>>,
 }
 
 /// The way to the thread. It ends when this is dropped and the queue is empty.
 pub(super) struct Writer {
     queue: mpsc::Sender<Job>,
+    usage_waits: Arc<Notify>,
 }
 
 impl Writer {
@@ -78,11 +84,21 @@ impl Writer {
         usage: Arc<Pending>,
     ) -> Result<Self, SqliteError> {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let thread = Thread { connection, limits, usage, stores: HashMap::new() };
-        let started =
-            std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || thread.run(jobs));
+        let usage_waits = Arc::new(Notify::new());
+        let thread = Thread {
+            connection,
+            limits,
+            usage,
+            usage_waits: Arc::clone(&usage_waits),
+            stores: HashMap::new(),
+        };
+        // Of the thread's own: it waits for writes and for the time, and in a commit it blocks nobody else.
+        let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let clock = clock.map_err(|_| SqliteError::Gone)?;
+        let run = move || clock.block_on(thread.run(jobs));
+        let started = std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(run);
         started.map_err(|_| SqliteError::Gone)?;
-        Ok(Self { queue })
+        Ok(Self { queue, usage_waits })
     }
 
     /// Writes, and returns when it is on disk. Waits while the queue is full.
@@ -93,15 +109,14 @@ impl Writer {
         let queue = self.queue.clone();
         async move {
             let (reply, answer) = oneshot::channel();
-            queue.send(Job { work, reply: Some(reply) }).await.map_err(|_| SqliteError::Gone)?;
+            queue.send(Job { work, reply }).await.map_err(|_| SqliteError::Gone)?;
             answer.await.map_err(|_| SqliteError::Gone)?
         }
     }
 
-    /// Sees to it that waiting usage is committed soon.
+    /// Sees to it that waiting usage is committed within [`USAGE_WITHIN`], by itself if nothing else is.
     pub(super) fn nudge(&self) {
-        // A full queue means that a commit is coming anyway.
-        drop(self.queue.try_send(Job { work: Work::Probe, reply: None }));
+        self.usage_waits.notify_one();
     }
 }
 
@@ -116,13 +131,34 @@ struct Thread {
     connection: Connection,
     limits: StoreLimits,
     usage: Arc<Pending>,
+    usage_waits: Arc<Notify>,
     /// True to the database; emptied after a commit that failed.
     stores: HashMap<Place, Known>,
 }
 
 impl Thread {
-    fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        while let Some(first) = jobs.blocking_recv() {
+    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let usage_waits = Arc::clone(&self.usage_waits);
+        // When usage has to be written although nothing else is.
+        let mut due: Option<Instant> = None;
+        loop {
+            let first = match due {
+                None => tokio::select! {
+                    job = jobs.recv() => job,
+                    () = usage_waits.notified() => {
+                        due = Some(Instant::now() + USAGE_WITHIN);
+                        continue;
+                    }
+                },
+                Some(at) => match timeout_at(at, jobs.recv()).await {
+                    Ok(job) => job,
+                    Err(_) => {
+                        due = self.commit(Vec::new());
+                        continue;
+                    }
+                },
+            };
+            let Some(first) = first else { break };
             let mut bytes = first.work.bytes();
             let mut batch = vec![first];
             while batch.len() < BATCH && bytes < BATCH_BYTES {
@@ -130,21 +166,23 @@ impl Thread {
                 bytes = bytes.saturating_add(next.work.bytes());
                 batch.push(next);
             }
-            self.commit(batch);
+            due = self.commit(batch);
         }
         self.commit(Vec::new());
     }
 
-    fn commit(&mut self, batch: Vec<Job>) {
+    /// Commits these writes and the usage that waits. Returns when the usage has to be tried again, if it has to.
+    fn commit(&mut self, batch: Vec<Job>) -> Option<Instant> {
         let usage = self.usage.take();
-        if usage.is_empty() && batch.iter().all(|job| job.reply.is_none()) {
-            return;
+        if usage.is_empty() && batch.is_empty() {
+            return None;
         }
         match self.attempt(&batch, &usage) {
             Ok(answers) => {
                 for (job, answer) in batch.into_iter().zip(answers) {
                     reply(job, answer);
                 }
+                None
             }
             Err(error) => {
                 self.stores.clear();
@@ -154,6 +192,7 @@ impl Thread {
                 for job in batch {
                     reply(job, Err(error.clone()));
                 }
+                Some(Instant::now() + USAGE_WITHIN)
             }
         }
     }
@@ -178,7 +217,7 @@ impl Thread {
                 Work::Probe => Ok(Done::Written),
             });
         }
-        if batch.iter().any(|job| matches!(job.work, Work::Probe) && job.reply.is_some()) {
+        if batch.iter().any(|job| matches!(job.work, Work::Probe)) {
             transaction.execute("UPDATE probe SET count = (count + 1) & 4294967295", ())?;
         }
         add_usage(&transaction, usage)?;
@@ -189,9 +228,7 @@ impl Thread {
 
 fn reply(job: Job, answer: Result<Done, BucketError>) {
     // Whoever asked may have left; what was written stays.
-    if let Some(reply) = job.reply {
-        drop(reply.send(answer));
-    }
+    drop(job.reply.send(answer));
 }
 
 /// An error of the database, around an answer to one job.
