@@ -53,7 +53,8 @@ mod tests {
     #[test]
     fn a_value_with_line_breaks_stays_one_line() {
         let mut line = Line(String::new());
-        write!(line, "order {}", "7\r\nadmin logged in").unwrap();
+        let order = "7\r\nadmin logged in";
+        write!(line, "order {order}").unwrap();
         assert_eq!(line.0, "order 7\\r\\nadmin logged in");
     }
 }
