@@ -158,7 +158,12 @@ fn show(report: &Report, output: &mut Output) -> Result<(), Failure> {
     let width = report.imports.iter().map(|import| import.name.len()).max().unwrap_or_default();
     for import in &report.imports {
         let needs = match (import.grant, import.known) {
+            // What is on unless it is withheld.
+            (Some(grant), _) if grant.ends_with("= true") => format!("granted by default, as `{grant}`"),
             (Some(grant), _) => format!("needs `{grant}`"),
+            (None, _) if import.name.starts_with("tollgate:gate/") => {
+                "from another part of the gate".to_owned()
+            }
             (None, true) => "needs no grant".to_owned(),
             (None, false) => "this host does not have it".to_owned(),
         };
