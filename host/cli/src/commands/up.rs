@@ -26,7 +26,7 @@ Examples:
 Once every component is loaded, one line for each app goes to stdout (`--json`: one line for all); the log goes to \
 stderr, as JSON. A component that is refused is named, and everything else runs.
 
-A changed configuration is taken within a few seconds, and at once on SIGHUP, which also takes new components. It is \
+A changed configuration is taken within two seconds, and at once on SIGHUP, which also takes new components. It is \
 taken whole or not at all: what is wrong with a file is logged, and the configuration before stays in force. [host], \
 [audit] and [gas] are read at start only.
 
