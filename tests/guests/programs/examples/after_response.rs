@@ -1,4 +1,4 @@
-//! Answers at once and goes on: `?then=` spin, trap, or wait (for ever).
+//! Answers at once and goes on: `?then=` spin, trap, wait (on a clock, for ever), or else a task that nothing wakes.
 
 use test_guests::prelude::*;
 use test_guests::spin;
@@ -11,6 +11,7 @@ async fn handle(request: Request) -> &'static str {
         match then.as_deref() {
             Some("spin") => spin(),
             Some("trap") => panic!("trapped on purpose"),
+            Some("wait") => wasip3::clocks::monotonic_clock::wait_for(u64::MAX / 2).await,
             _ => std::future::pending().await,
         }
     });
