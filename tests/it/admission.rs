@@ -62,7 +62,11 @@ fn over_quota_is_429_with_the_rate_headers_and_a_record() {
     let host = Case::guest("echo").quota(2).start();
     let first = host.ask(Request::get("/")).expect_status(200);
     assert_eq!(first.header("ratelimit-policy"), Some("\"burst\";q=2;w=60"));
-    assert!(first.header("ratelimit").unwrap().starts_with("\"burst\";r=1;t="), "{:?}", first.header("ratelimit"));
+    assert!(
+        first.header("ratelimit").unwrap().starts_with("\"burst\";r=1;t="),
+        "{:?}",
+        first.header("ratelimit")
+    );
     host.ask(Request::get("/")).expect_status(200);
     let third = host.ask(Request::get("/")).expect_problem(429, "rate-limited").expect_audit("limited");
     let wait: u64 = third.header("retry-after").unwrap().parse().unwrap();

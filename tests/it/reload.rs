@@ -26,7 +26,9 @@ fn no_request_is_dropped_while_the_house_is_changed() {
     let file = host.site().configuration();
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..4)
-            .map(|_| scope.spawn(|| (0..25).map(|_| host.ask(Request::get("/")).status()).collect::<Vec<_>>()))
+            .map(|_| {
+                scope.spawn(|| (0..25).map(|_| host.ask(Request::get("/")).status()).collect::<Vec<_>>())
+            })
             .collect();
         for round in 0..4 {
             host.site().configure(&format!("{file}\n# round {round}\n"));

@@ -35,7 +35,11 @@ fn a_tampered_component_is_refused_and_said_to_be_changed() {
 fn an_ungranted_import_is_refused_with_the_line_that_grants_it() {
     refused_while_the_rest_runs(
         App::guest("ungranted_import"),
-        &["imports `wasi:sockets/", "not granted", "add `sockets = \"none\"` under [tenants.acme.apps.web.grants]"],
+        &[
+            "imports `wasi:sockets/",
+            "not granted",
+            "add `sockets = \"none\"` under [tenants.acme.apps.web.grants]",
+        ],
     );
 }
 

@@ -75,7 +75,9 @@ impl Answer {
     /// The one record of this request.
     #[track_caller]
     pub fn record(&self) -> &Record {
-        let [record] = self.records.as_slice() else { panic!("{} records of one request", self.records.len()) };
+        let [record] = self.records.as_slice() else {
+            panic!("{} records of one request", self.records.len())
+        };
         record
     }
 

@@ -40,6 +40,7 @@ pub struct App {
     route: String,
     signed: bool,
     tampered: bool,
+    any_host: bool,
 }
 
 const EVERYBODY: &str = "permit(principal, action, resource);";
@@ -55,6 +56,7 @@ impl App {
             route: String::new(),
             signed: true,
             tampered: false,
+            any_host: false,
         }
     }
     pub fn named(mut self, name: &str) -> Self {
@@ -73,6 +75,11 @@ impl App {
     /// Further lines of its route's table.
     pub fn route(mut self, lines: &str) -> Self {
         self.route += &format!("{lines}\n");
+        self
+    }
+    /// Answers for every host.
+    pub fn any_host(mut self) -> Self {
+        self.any_host = true;
         self
     }
     pub fn unsigned(mut self) -> Self {
@@ -175,10 +182,15 @@ impl Case {
     pub fn route(self, lines: &str) -> Self {
         self.last_app(|app| app.route(lines))
     }
+    pub fn any_host(self) -> Self {
+        self.last_app(App::any_host)
+    }
     /// A bucket of this many requests a minute for each actor, on the route.
     pub fn quota(self, quota: u64) -> Self {
-        self.tables(&format!("[buckets.burst]\nunit = \"requests\"\nquota = {quota}\nwindow = \"1m\"\nkey = [\"actor\"]"))
-            .route("buckets = [\"burst\"]")
+        self.tables(&format!(
+            "[buckets.burst]\nunit = \"requests\"\nquota = {quota}\nwindow = \"1m\"\nkey = [\"actor\"]"
+        ))
+        .route("buckets = [\"burst\"]")
     }
 
     /// The host in this process.
@@ -208,9 +220,8 @@ impl Case {
             sign(&file, &format!("tollgate:{part}"), key());
         }
         tollgate_trust::SigningKey::generate().unwrap().write_new(&at.join("log.key")).unwrap();
-        let rules = ["tollgate", "test"].map(|ns| {
-            format!("[[packages]]\npattern = \"{ns}:*\"\nkeys = [\"tests\"]\nthreshold = 1\n")
-        });
+        let rules = ["tollgate", "test"]
+            .map(|ns| format!("[[packages]]\npattern = \"{ns}:*\"\nkeys = [\"tests\"]\nthreshold = 1\n"));
         let trust = key_entry(&"tests".parse().unwrap(), &key().public()) + &rules.concat();
         fs::write(at.join("trust.toml"), trust).unwrap();
         let cache = shared_cache();
@@ -225,7 +236,8 @@ impl Case {
     }
 
     fn toml(&self, at: &Path) -> String {
-        let capacity = if self.capacity.is_empty() { "instances = 64\ngate-instances = 4\n" } else { &self.capacity };
+        let capacity =
+            if self.capacity.is_empty() { "instances = 64\ngate-instances = 4\n" } else { &self.capacity };
         let mut toml = format!(
             "[host]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nstate = \"state\"\n{}\n[host.capacity]\n{capacity}\n\
              [trust]\nfile = \"trust.toml\"\n\
@@ -254,7 +266,11 @@ impl Tenant {
             let _ = write!(toml, "[plans.{name}.totals]\n{}", self.totals);
         }
         fs::write(at.join(format!("{name}.cedar")), &self.policy).unwrap();
-        let _ = write!(toml, "[tenants.{name}]\nplan = \"{name}\"\npolicy = {{ file = \"{name}.cedar\" }}\n{}", self.tables);
+        let _ = write!(
+            toml,
+            "[tenants.{name}]\nplan = \"{name}\"\npolicy = {{ file = \"{name}.cedar\" }}\n{}",
+            self.tables
+        );
         for app in &self.apps {
             app.toml(name, at, toml);
         }
@@ -283,8 +299,13 @@ impl App {
             "[tenants.{tenant}.apps.{name}]\ncomponent = \"{tenant}-{name}.wasm\"\n{}[tenants.{tenant}.apps.{name}.grants]\n{}",
             self.keys, self.grants
         );
-        let host = if self.route.contains("host =") { String::new() } else { format!("host = \"{tenant}.test\"\n") };
-        let _ = write!(toml, "[[tenants.{tenant}.routes]]\nname = \"{name}\"\napp = \"{name}\"\n{host}{}", self.route);
+        let host =
+            if self.route.contains("host =") { String::new() } else { format!("host = \"{tenant}.test\"\n") };
+        let _ = write!(
+            toml,
+            "[[tenants.{tenant}.routes]]\nname = \"{name}\"\napp = \"{name}\"\n{host}{}",
+            self.route
+        );
     }
 }
 

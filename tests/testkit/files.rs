@@ -28,7 +28,7 @@ pub fn binary() -> PathBuf {
 }
 
 /// Compiled code is shared by all tests: to compile an interpreter takes half a minute.
-pub fn shared_cache() -> PathBuf {
+pub(crate) fn shared_cache() -> PathBuf {
     target().join("tests-cache")
 }
 
@@ -45,7 +45,7 @@ pub fn sign(component: &Path, package: &str, key: &SigningKey) {
     let release = Release {
         package: name.parse().unwrap(),
         version: version.parse().unwrap(),
-        world: String::new(),
+        world: "wasi:http/proxy@0.2.0".into(),
         imports: Vec::new(),
         not_before: jiff::Timestamp::UNIX_EPOCH,
         not_after: None,

@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tollgate::RunningHost;
 
@@ -37,9 +38,12 @@ pub struct Process {
 impl Host {
     #[track_caller]
     pub(crate) fn start(site: Site) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let config = tollgate::config::Config::read(&site.file()).unwrap_or_else(|e| panic!("{e}"));
-        let running = runtime.block_on(tollgate::start(config)).unwrap_or_else(|e| panic!("{e:#}"));
+        let running = runtime
+            .block_on(tollgate::start(config))
+            .unwrap_or_else(|e| panic!("{}", tollgate::output::chain(&e)));
         let (address, admin) = (running.addresses().listen, running.addresses().admin);
         Self { runtime, running: Some(running), address, admin, site }
     }
@@ -79,7 +83,14 @@ impl Host {
         let (parts, body) = self.runtime.block_on(exchange(self.address, request));
         let id = parts.headers.get("tollgate-request-id").and_then(|v| v.to_str().ok()).map(str::to_owned);
         let id = id.or_else(|| problem_id(&body));
-        let records = id.map(|id| self.records_of(&id)).unwrap_or_default();
+        let mut records = id.as_deref().map(|id| self.records_of(id)).unwrap_or_default();
+        // A whole response is acknowledged, so its record is there. One that broke may come before its record.
+        let patience = Instant::now() + Duration::from_secs(20);
+        while let (Body::Cut(_), Some(id), true) =
+            (&body, &id, records.is_empty() && Instant::now() < patience)
+        {
+            records = self.records_of(id);
+        }
         Answer { status: parts.status, headers: parts.headers, body, records, _host: None }
     }
 
@@ -149,7 +160,8 @@ impl Process {
         });
         let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
         let address = ready["listen"].as_str().unwrap().parse().unwrap();
-        let client = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let client =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         Self { child, client, address, site: Some(site) }
     }
 

@@ -6,7 +6,13 @@
 //!
 //! A case names what matters to its story; everything else has a default. `cargo xtask guests` builds the guests.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests stop here")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests stop here"
+)]
 #![allow(missing_docs, reason = "the names say it, and the tests are the readers")]
 
 mod answer;

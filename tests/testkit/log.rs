@@ -66,7 +66,10 @@ impl Record {
         self.0["usage"][name].as_u64().unwrap_or_else(|| panic!("no usage of `{name}` in {}", self.0))
     }
     pub fn policies(&self) -> Vec<&str> {
-        self.0["policies"].as_array().map(|all| all.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+        self.0["policies"]
+            .as_array()
+            .map(|all| all.iter().filter_map(Value::as_str).collect())
+            .unwrap_or_default()
     }
     pub fn metadata(&self, key: &str) -> Option<&str> {
         let all = self.0["metadata"].as_array()?;

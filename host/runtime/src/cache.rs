@@ -9,8 +9,12 @@ use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+/// Tells apart what several threads write at the same time.
+static WRITES: AtomicU64 = AtomicU64::new(0);
 
 const KEY_FILE: &str = "mac.key";
 const CONTEXT: &str = "tollgate compile cache v1";
@@ -134,7 +138,7 @@ fn mac_path(path: &Path) -> PathBuf {
 
 /// Written beside its place, synced, then renamed: an entry is whole or not there.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
+    let beside = path.with_extension(format!("{}-{}.tmp", std::process::id(), WRITES.fetch_add(1, Relaxed)));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;

@@ -33,7 +33,7 @@ impl RunClock {
         Self {
             started: now,
             cpu_ns: AtomicU64::new(0),
-            poll_began_ns: AtomicU64::new(thread_cpu_ns()),
+            poll_began_ns: AtomicU64::new(0),
             waited_ns: AtomicU64::new(0),
             poll_ended_ns: AtomicU64::new(0),
         }
@@ -50,7 +50,6 @@ impl RunClock {
     /// To be called last in every poll of the run.
     pub(crate) fn poll_ends(&self) {
         self.cpu_ns.fetch_add(self.in_poll_ns(), Relaxed);
-        self.poll_began_ns.store(thread_cpu_ns(), Relaxed);
         self.poll_ended_ns.store(self.started.elapsed().as_nanos() as u64, Relaxed);
     }
 

@@ -102,13 +102,13 @@ impl Fault {
     /// What the engine's error means. `memory_denied` tells that the store was refused memory before: a guest whose
     /// allocator then gives up reports only an unreachable instruction.
     pub(crate) fn of(error: &wasmtime::Error, memory_denied: bool) -> Self {
-        if let Some(breach) = error.downcast_ref::<Breach>() {
+        if let Some(breach) = cause::<Breach>(error) {
             return (*breach).into();
         }
-        if error.downcast_ref::<wasmtime_wasi::I32Exit>().is_some() {
+        if cause::<wasmtime_wasi::I32Exit>(error).is_some() {
             return if memory_denied { Self::OutOfMemory } else { Self::Exit };
         }
-        match error.downcast_ref::<Trap>() {
+        match cause::<Trap>(error) {
             Some(Trap::OutOfFuel) => Self::OutOfFuel,
             Some(Trap::Interrupt) => Self::CpuTime,
             Some(Trap::StackOverflow) => Self::StackOverflow,
@@ -126,12 +126,17 @@ impl Fault {
             {
                 Self::ErrorCode
             }
-            None if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() => Self::Host,
+            None if cause::<wasmtime::PoolConcurrencyLimitError>(error).is_some() => Self::Host,
             // Whatever else the engine reports while a guest runs was brought about by the guest: a handle that is
             // not there, a string that is not UTF-8, a response set twice.
             None => Self::Trap,
         }
     }
+}
+
+/// What an error is, or what it was caused by: the engine's handler wraps some in a message of its own.
+fn cause<E: std::error::Error + Send + Sync + 'static>(error: &wasmtime::Error) -> Option<&E> {
+    error.downcast_ref().or_else(|| error.chain().find_map(|cause| cause.downcast_ref()))
 }
 
 impl From<Breach> for Fault {

@@ -11,7 +11,7 @@
 //! response ends only when that record is durable.
 
 use crate::bindings::admission::Ending;
-use crate::bindings::{Facts, Outcome};
+use crate::bindings::{Facts, Outcome, Usage};
 use crate::body::{BodyEnd, CountedRequest, RequestBody, ResponseBody, Tail, Ties};
 use crate::book::Book;
 use crate::facts::{Peer, Target, facts, unix_ns};
@@ -329,7 +329,7 @@ async fn outcome(ran: &mut Ran, sent: bool, status: Option<u16>) -> Outcome {
 /// A run's ending, with what it took and what it might have taken.
 fn ended(app: &App, ran: Ran, outcome: Outcome) -> Ending {
     let limits = &app.limits;
-    let usage = ran.usage;
+    let usage = Usage { bytes_out: ran.tail.bytes.load(Relaxed), ..ran.usage };
     let limits = vec![
         ("fuel".into(), usage.fuel, limits.fuel),
         ("gas".into(), usage.gas, limits.gas),

@@ -46,6 +46,8 @@ pub(crate) struct Ran {
     /// Still to be told how the body ends.
     pub(crate) ended: oneshot::Receiver<BodyEnd>,
     pub(crate) usage: Usage,
+    /// Goes on counting until the body has ended.
+    pub(crate) tail: Arc<Tail>,
     pub(crate) calls: Vec<(Interface, u64)>,
     pub(crate) outgoing_requests: u32,
     pub(crate) log: LogCounts,
@@ -142,7 +144,8 @@ impl App {
             status,
             body_end,
             ended: job.ended,
-            usage: usage(slot.as_ref(), &clock, &job.bytes_in, &job.tail),
+            usage: usage(slot.as_ref(), &clock, &job.bytes_in),
+            tail: job.tail,
             calls: slot.as_ref().map(|idle| idle.store.data().meter.calls().collect()).unwrap_or_default(),
             outgoing_requests: slot.as_ref().map_or(0, |idle| idle.store.data().outgoing_requests()),
             log: *log.counts.lock(),
@@ -241,7 +244,7 @@ enum Stop {
     Abandoned,
 }
 
-fn usage(slot: Option<&Idle>, clock: &RunClock, bytes_in: &AtomicU64, tail: &Tail) -> Usage {
+fn usage(slot: Option<&Idle>, clock: &RunClock, bytes_in: &AtomicU64) -> Usage {
     let mut usage = Usage {
         gas: 0,
         fuel: 0,
@@ -250,7 +253,7 @@ fn usage(slot: Option<&Idle>, clock: &RunClock, bytes_in: &AtomicU64, tail: &Tai
         wall: clock.started().elapsed().as_nanos() as u64,
         host_calls: 0,
         bytes_in: bytes_in.load(Relaxed),
-        bytes_out: tail.bytes.load(Relaxed),
+        bytes_out: 0,
     };
     if let Some(idle) = slot {
         let meter = &idle.store.data().meter;

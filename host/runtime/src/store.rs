@@ -59,6 +59,9 @@ pub(crate) async fn metered<T>(
             return Poll::Ready(Err(Breach::Cpu));
         }
         if !patient {
+            if clock.waited() >= limits.host_wait {
+                return Poll::Ready(Err(Breach::HostWait));
+            }
             let left = limits.host_wait.saturating_sub(clock.waited());
             timer.as_mut().reset(end.min(Instant::now() + left));
         }
