@@ -120,7 +120,7 @@ fn an_origin_that_is_not_on_the_list_is_refused() {
         .grants("http = { allow = [\"https://api.example.com\"], networks = [\"127.0.0.0/8\"] }")
         .start();
     let answer = host.ask(Request::get(&format!("/?url=http://{}/", upstream.address())));
-    answer.expect_in_body("HttpRequestDenied");
+    answer.expect_in_body("error: Denied");
 }
 
 #[test]
@@ -133,9 +133,9 @@ fn a_private_address_is_refused_though_its_name_is_on_the_list() {
             upstream.address().port()
         ))
         .start();
-    host.ask(Request::get(&format!("/?url={origin}/"))).expect_in_body("DestinationIpProhibited");
+    host.ask(Request::get(&format!("/?url={origin}/"))).expect_in_body("error: Denied");
     let by_name = format!("/?url=http://localhost:{}/", upstream.address().port());
-    host.ask(Request::get(&by_name)).expect_in_body("DestinationIpProhibited");
+    host.ask(Request::get(&by_name)).expect_in_body("error: Denied");
 }
 
 #[test]

@@ -299,8 +299,11 @@ impl App {
             "[tenants.{tenant}.apps.{name}]\ncomponent = \"{tenant}-{name}.wasm\"\n{}[tenants.{tenant}.apps.{name}.grants]\n{}",
             self.keys, self.grants
         );
-        let host =
-            if self.route.contains("host =") { String::new() } else { format!("host = \"{tenant}.test\"\n") };
+        let host = if self.any_host || self.route.contains("host =") {
+            String::new()
+        } else {
+            format!("host = \"{tenant}.test\"\n")
+        };
         let _ = write!(
             toml,
             "[[tenants.{tenant}.routes]]\nname = \"{name}\"\napp = \"{name}\"\n{host}{}",

@@ -80,25 +80,39 @@ impl Host {
 
     #[track_caller]
     pub fn send(&self, request: Request<Full<Bytes>>) -> Answer {
-        let (parts, body) = self.runtime.block_on(exchange(self.address, request));
+        let before = self.log().verify().size;
+        let Some((parts, body)) = self.runtime.block_on(exchange(self.address, request)) else {
+            // The connection was reset before even the head came; the newest record is this request's.
+            let records = self.patiently(|| self.log().records().into_iter().skip(before as usize).collect());
+            let (body, headers) = (Body::Cut(Vec::new()), http::HeaderMap::new());
+            return Answer { status: None, headers, body, records, _host: None };
+        };
         let id = parts.headers.get("tollgate-request-id").and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let id = id.or_else(|| problem_id(&body));
-        let mut records = id.as_deref().map(|id| self.records_of(id)).unwrap_or_default();
-        // A whole response is acknowledged, so its record is there. One that broke may come before its record.
-        let patience = Instant::now() + Duration::from_secs(20);
-        while let (Body::Cut(_), Some(id), true) =
-            (&body, &id, records.is_empty() && Instant::now() < patience)
-        {
-            records = self.records_of(id);
+        let records = match (id.or_else(|| problem_id(&body)), &body) {
+            (Some(id), Body::Whole(_)) => self.records_of(&id),
+            // A whole response is acknowledged, so its record is there. One that broke may come before its record.
+            (Some(id), Body::Cut(_)) => self.patiently(|| self.records_of(&id)),
+            (None, _) => Vec::new(),
+        };
+        Answer { status: Some(parts.status), headers: parts.headers, body, records, _host: None }
+    }
+
+    /// Looks again until there is something, for some seconds.
+    fn patiently(&self, look: impl Fn() -> Vec<Record>) -> Vec<Record> {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let found = look();
+            if !found.is_empty() || Instant::now() > end {
+                return found;
+            }
         }
-        Answer { status: parts.status, headers: parts.headers, body, records, _host: None }
     }
 
     /// From the admin address.
     pub fn admin(&self, path: &str) -> Answer {
         let request = Request::get(path).header("host", "localhost").body(Full::default()).unwrap();
-        let (parts, body) = self.runtime.block_on(exchange(self.admin, request));
-        Answer { status: parts.status, headers: parts.headers, body, records: Vec::new(), _host: None }
+        let (parts, body) = self.runtime.block_on(exchange(self.admin, request)).expect("a response");
+        Answer { status: Some(parts.status), headers: parts.headers, body, records: Vec::new(), _host: None }
     }
 
     fn records_of(&self, request_id: &str) -> Vec<Record> {
@@ -122,14 +136,17 @@ fn problem_id(body: &Body) -> Option<String> {
 }
 
 /// One request on a connection of its own.
-async fn exchange(address: SocketAddr, mut request: Request<Full<Bytes>>) -> (http::response::Parts, Body) {
+async fn exchange(
+    address: SocketAddr,
+    mut request: Request<Full<Bytes>>,
+) -> Option<(http::response::Parts, Body)> {
     let host = http::HeaderValue::from_static("acme.test");
     request.headers_mut().entry("host").or_insert(host);
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let response = sender.send_request(request).await.expect("a response");
-    read(response).await
+    let response = sender.send_request(request).await.ok()?;
+    Some(read(response).await)
 }
 
 async fn read(response: Response<Incoming>) -> (http::response::Parts, Body) {

@@ -11,7 +11,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 use tollgate_runtime::{Line, Peer, RequestBody};
@@ -117,9 +117,10 @@ impl Server {
             .collect();
         let listeners = listeners?;
         if let Some(book) = book.clone() {
-            let waiting = Arc::clone(&book);
+            // Weak, here and below: the book counts its records in the metrics, and must not be kept by them.
+            let waiting = Arc::downgrade(&book);
             metrics.observe("audit_waiting", "Records that wait for the audit log", move || {
-                gauge(waiting.waiting())
+                waiting.upgrade().map_or(0, |book| gauge(book.waiting()))
             });
             checks.push(Check::new("audit-log", move || {
                 Box::pin(std::future::ready(book.ready().map_err(|error| error.to_string())))
@@ -158,9 +159,10 @@ fn observe(metrics: &Metrics, listeners: &[Arc<Listener>]) {
         ("handler_panics", "Requests whose handling panicked", |status| status.panics),
     ];
     for (name, help, figure) in figures {
-        let listeners = listeners.to_vec();
+        let listeners: Vec<_> = listeners.iter().map(Arc::downgrade).collect();
         metrics.observe(name, help, move || {
-            let sum: u64 = listeners.iter().map(|listener| figure(&listener.status())).sum();
+            let here = listeners.iter().filter_map(Weak::upgrade);
+            let sum: u64 = here.map(|listener| figure(&listener.status())).sum();
             i64::try_from(sum).unwrap_or(i64::MAX)
         });
     }

@@ -81,6 +81,7 @@ impl App {
             let mut work = pin!(metered(&clock, &self.limits, work));
             let mut head = Some(head);
             let mut body_end = None;
+            let mut no_answer = None;
             let stop = poll_fn(|context| {
                 let polled = work.as_mut().poll(context);
                 if let Some(deliver) = head.take() {
@@ -93,14 +94,19 @@ impl App {
                                 return Poll::Ready(Stop::Fault(fault));
                             }
                         }
-                        Poll::Ready(Ok(Err(error))) => {
+                        // What ended the run says more than that there was no answer.
+                        Poll::Ready(Ok(Err(error))) if polled.is_pending() => {
                             job.tail.fail(Fault::of(&error, false));
                             return Poll::Ready(Stop::Error(error));
                         }
+                        Poll::Ready(Ok(Err(error))) => no_answer = Some(error),
                         Poll::Ready(Err(_)) => {}
                     }
                 }
                 match polled {
+                    Poll::Ready(Ok(Ok(()))) if no_answer.is_some() => {
+                        return Poll::Ready(no_answer.take().map_or(Stop::Done, Stop::Error));
+                    }
                     Poll::Ready(Ok(Ok(()))) if head.is_some() => {
                         return Poll::Ready(Stop::Fault(Fault::NoResponse));
                     }
