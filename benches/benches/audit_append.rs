@@ -22,7 +22,12 @@ fn main() {
         for group in [1, 32, 256] {
             let mut number = 0;
             let samples = Samples::take(300, async || {
-                let entries: Vec<_> = (0..group).map(|_| { number += 1; rig.entry(group * 1_000_000 + number) }).collect();
+                let entries: Vec<_> = (0..group)
+                    .map(|_| {
+                        number += 1;
+                        rig.entry(group * 1_000_000 + number)
+                    })
+                    .collect();
                 log.append(&entries).await.unwrap();
             })
             .await;

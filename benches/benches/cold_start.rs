@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark stops and prints here")]
 
-use benchkit::{wasmtime_serve};
+use benchkit::wasmtime_serve;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -33,7 +33,10 @@ fn main() {
             start.elapsed()
         });
         let ratio = ours.as_secs_f64() / peer.as_secs_f64();
-        println!("wasmtime serve: start to first answer p50 {:>6.1} ms   ratio {ratio:.2}", peer.as_secs_f64() * 1e3);
+        println!(
+            "wasmtime serve: start to first answer p50 {:>6.1} ms   ratio {ratio:.2}",
+            peer.as_secs_f64() * 1e3
+        );
     }
 }
 

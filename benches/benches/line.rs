@@ -26,7 +26,8 @@ fn main() {
             .keys(keys);
         let mut pairs = Vec::new();
         for _ in 0..ROUNDS {
-            let peer = wasmtime_serve(&component, reuse).map(|(_peer, address)| load(address, "acme.test", SECONDS));
+            let peer =
+                wasmtime_serve(&component, reuse).map(|(_peer, address)| load(address, "acme.test", SECONDS));
             let host = case.spawn();
             let ours = load(host.address(), "acme.test", SECONDS);
             row(&format!("tollgate, {mode}"), ours);
@@ -37,7 +38,9 @@ fn main() {
         }
         pairs.sort_by(f64::total_cmp);
         match pairs.get(pairs.len() / 2) {
-            Some(ratio) => println!("{mode}: {:.0} % of wasmtime serve (median of {ROUNDS} pairs)", ratio * 100.0),
+            Some(ratio) => {
+                println!("{mode}: {:.0} % of wasmtime serve (median of {ROUNDS} pairs)", ratio * 100.0)
+            }
             None => println!("{mode}: no `wasmtime` to compare with"),
         }
     }

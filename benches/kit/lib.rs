@@ -2,7 +2,13 @@
 //! in the same process a moment before. Machines are noisy: a ratio says more than a time, and nothing here passes or
 //! fails.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark stops here")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a benchmark stops here"
+)]
 #![allow(clippy::print_stdout, reason = "printing is what a benchmark is for")]
 
 mod load;
@@ -86,8 +92,13 @@ impl Samples {
     /// One row: name, p50, p99, and the ratio of the medians to the baseline's.
     pub fn print(&self, name: &str, baseline: Option<&Self>) {
         let us = |d: Duration| d.as_nanos() as f64 / 1_000.0;
-        let ratio = baseline.map_or(String::new(), |b| format!("{:>7.2} ×", us(self.median()) / us(b.median())));
-        println!("{name:<44} p50 {:>10.2} µs   p99 {:>10.2} µs {ratio}", us(self.median()), us(self.percentile(99)));
+        let ratio =
+            baseline.map_or(String::new(), |b| format!("{:>7.2} ×", us(self.median()) / us(b.median())));
+        println!(
+            "{name:<44} p50 {:>10.2} µs   p99 {:>10.2} µs {ratio}",
+            us(self.median()),
+            us(self.percentile(99))
+        );
     }
 }
 

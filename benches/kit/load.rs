@@ -27,7 +27,13 @@ pub fn load(address: SocketAddr, host: &str, seconds: u32) -> Figures {
     let number = |text: &str| text.trim_end_matches(|c: char| c.is_alphabetic()).parse::<f64>().ok();
     let per_second = after("Requests/sec:").and_then(number).unwrap_or_else(|| panic!("wrk said: {text}"));
     let p50 = after("50%").unwrap_or("0us");
-    let scale = if p50.ends_with("us") { 1.0 } else if p50.ends_with("ms") { 1e3 } else { 1e6 };
+    let scale = if p50.ends_with("us") {
+        1.0
+    } else if p50.ends_with("ms") {
+        1e3
+    } else {
+        1e6
+    };
     let bad = after("Non-2xx or 3xx responses:").and_then(number).unwrap_or(0.0) as u64;
     let broken = after("Socket errors:").map_or(0, |text| {
         text.split(',').filter_map(|part| part.trim().rsplit(' ').next()?.parse::<u64>().ok()).sum()

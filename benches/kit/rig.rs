@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use testkit::Case;
 use tollgate_runtime::{
-    Actor, ActorKind, App, AppSpec, AuditLog, Backend, BucketSetting, Capacity, Entry, Facts, Gate, GateParts, GateSetting, Grants,
-    KeyField, Limits, Manifest, Mode, Name, Outcome, Runtime, RuntimeOptions, Schedule, Unit, Usage,
+    Actor, ActorKind, App, AppSpec, AuditLog, Backend, BucketSetting, Capacity, Entry, Facts, Gate,
+    GateParts, GateSetting, Grants, KeyField, Limits, Manifest, Mode, Name, Outcome, Runtime, RuntimeOptions,
+    Schedule, Unit, Usage,
 };
 use tollgate_server::{LogBucket, LogKey, MemoryBuckets, Outbound, OutboundOptions, StoreLimits, Stores};
 use tollgate_trust::{TrustRoot, Verified, verify_file};
