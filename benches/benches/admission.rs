@@ -2,7 +2,12 @@
 //!
 //! `cargo xtask guests && cargo bench -p tollgate-benches --bench admission`
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark stops and prints here")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a benchmark stops and prints here"
+)]
 
 use benchkit::{Samples, TEN_POLICIES, block_on, rig};
 use tollgate_runtime::FailureMode;

@@ -3,7 +3,12 @@
 //!
 //! `cargo xtask guests && cargo build --release -p tollgate && cargo bench -p tollgate-benches --bench cold_start`
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark stops and prints here")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a benchmark stops and prints here"
+)]
 
 use benchkit::wasmtime_serve;
 use std::io::{Read, Write};

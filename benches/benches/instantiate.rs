@@ -2,7 +2,12 @@
 //!
 //! `cargo xtask guests && cargo bench -p tollgate-benches --bench instantiate`
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark stops and prints here")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a benchmark stops and prints here"
+)]
 
 use benchkit::{Samples, block_on, rig};
 use wasmtime::component::{Component, Linker, ResourceTable};

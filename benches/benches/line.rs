@@ -7,7 +7,12 @@
 //! cargo bench -p tollgate-benches --bench line [-- --wasmtime PATH]
 //! ```
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark stops and prints here")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a benchmark stops and prints here"
+)]
 
 use benchkit::{Figures, TEN_POLICIES, load, wasmtime_serve};
 use testkit::{Case, guest};

@@ -9,7 +9,9 @@ use tollgate_runtime::{
     GateParts, GateSetting, Grants, KeyField, Limits, Manifest, Mode, Name, Outcome, Runtime, RuntimeOptions,
     Schedule, Unit, Usage,
 };
-use tollgate_server::{LogBucket, LogKey, MemoryBuckets, Outbound, OutboundOptions, StoreLimits, Stores};
+use tollgate_server::{
+    LogBucket, LogKey, LogStore, MemoryBuckets, Outbound, OutboundOptions, StoreLimits, Stores,
+};
 use tollgate_trust::{TrustRoot, Verified, verify_file};
 
 /// What a benchmark loads components into.
@@ -110,7 +112,7 @@ impl Rig {
     /// A new audit log in this directory.
     pub async fn audit(&self, directory: &Path) -> AuditLog {
         let key = LogKey::read(&self.site.path().join("log.key"), ORIGIN).unwrap();
-        let store = Arc::new(LogBucket::open(directory).unwrap());
+        let store = Arc::new(LogBucket::new(Arc::new(LogStore::open(directory).unwrap())));
         self.runtime.load_audit(self.verified("gate/audit.wasm"), Arc::new(key), store, ORIGIN).await.unwrap()
     }
 
