@@ -1,9 +1,9 @@
 //! `[tenants.<name>.apps.<name>]`: a component, how it is run, and what it is given.
 
 use super::Scope;
-use super::host::{backend, or, path};
+use super::host::{backend, path};
 use super::limits::read_limits;
-use super::read::{Table, Value};
+use super::read::{Table, Value, or};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

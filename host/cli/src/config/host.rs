@@ -1,7 +1,7 @@
 //! `[host]`, `[audit]`, `[trust]`, `[gate]` and `[gas]`.
 
 use super::listener::{self, ListenerLimits};
-use super::read::{Table, Value};
+use super::read::{Table, Value, or};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -127,18 +127,6 @@ pub(super) fn read(table: &Table<'_>, directory: &Path) -> Option<Host> {
         capacity: capacity?,
         drain: drain?,
     })
-}
-
-/// A default for a key that isn't there; none when it is there and wrong.
-pub(super) fn or<'t, T>(
-    value: Option<Value<'t>>,
-    default: T,
-    read: impl FnOnce(&Value<'t>) -> Option<T>,
-) -> Option<T> {
-    match value {
-        Some(value) => read(&value),
-        None => Some(default),
-    }
 }
 
 fn address(value: &Value<'_>) -> Option<SocketAddr> {

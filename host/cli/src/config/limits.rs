@@ -1,7 +1,6 @@
 //! Plans: what the apps of a tenant may take, each and all together.
 
-use super::host::or;
-use super::read::Table;
+use super::read::{Table, or};
 use std::time::Duration;
 use tollgate_runtime::{RawLimits, TenantTotals};
 

@@ -1,7 +1,6 @@
 //! `[host.listener]`: the bounds on clients' connections.
 
-use super::host::or;
-use super::read::Table;
+use super::read::{Table, or};
 use std::time::Duration;
 use tollgate_server::ListenerOptions;
 

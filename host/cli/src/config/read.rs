@@ -367,3 +367,15 @@ fn joined(words: impl Iterator<Item = String>, last: &str) -> String {
         None => "none".to_owned(),
     }
 }
+
+/// A default for a key that isn't there; none when it is there and wrong.
+pub(super) fn or<'t, T>(
+    value: Option<Value<'t>>,
+    default: T,
+    read: impl FnOnce(&Value<'t>) -> Option<T>,
+) -> Option<T> {
+    match value {
+        Some(value) => read(&value),
+        None => Some(default),
+    }
+}

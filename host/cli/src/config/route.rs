@@ -2,8 +2,8 @@
 
 use super::Scope;
 use super::app::App;
-use super::host::{FAILURES, or};
-use super::read::{Table, Value};
+use super::host::FAILURES;
+use super::read::{Table, Value, or};
 use super::tenant::refer;
 use http::{HeaderName, Method};
 use std::net::Ipv6Addr;

@@ -2,9 +2,9 @@
 
 use super::Scope;
 use super::app::{self, App};
-use super::host::{or, path};
+use super::host::path;
 use super::limits::Plan;
-use super::read::{Table, Value, listed, nearest};
+use super::read::{Table, Value, listed, nearest, or};
 use super::route::{self, Route};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -276,6 +276,6 @@ mod tests {
 
     #[test]
     fn a_path_with_a_quote_stays_one_word_of_the_shell() {
-        assert_eq!(quoted(Path::new("/home/o'neil/a b")), r"'/home/o'\''neil/a b'");
+        assert_eq!(quoted(Path::new("/srv/o'neil/a b")), r"'/srv/o'\''neil/a b'");
     }
 }
