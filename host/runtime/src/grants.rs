@@ -42,7 +42,7 @@ pub enum Files {
     None,
     /// One directory, seen as `/`.
     Directory {
-        /// Where it is on the host. Opened once, at load, through cap-std: nothing outside it can be reached.
+        /// Where it is on the host. Checked at load, and opened for each instance; nothing outside it can be reached.
         path: PathBuf,
         /// What may be done with it.
         access: Access,
