@@ -1,7 +1,7 @@
 //! Real guests that nobody shaped for this host: JavaScript, Python, Spin, and the samples in Rust.
 
 use http::Request;
-use testkit::{Case, guest};
+use testkit::{App, Case, Tenant};
 
 #[test]
 fn a_javascript_app_answers() {
@@ -44,5 +44,9 @@ fn the_counter_counts() {
 
 #[test]
 fn a_tenants_own_policy_engine_decides() {
-    let _ = guest("tenant-policy");
+    let tenant =
+        Tenant::new("acme").own_policy("tenant-policy", "closed /internal\n").app(App::guest("echo"));
+    let host = Case::new().tenant(tenant).start();
+    host.ask(Request::get("/open")).expect_status(200).expect_audit("answered:200");
+    host.ask(Request::get("/internal/x")).expect_problem(403, "denied").expect_audit("denied");
 }

@@ -23,6 +23,7 @@ pub struct Case {
 pub struct Tenant {
     name: String,
     policy: String,
+    engine: Option<String>,
     tables: String,
     plan: String,
     totals: String,
@@ -98,6 +99,7 @@ impl Tenant {
         Self {
             name: name.into(),
             policy: EVERYBODY.into(),
+            engine: None,
             tables: String::new(),
             plan: String::new(),
             totals: String::new(),
@@ -113,6 +115,11 @@ impl Tenant {
     pub fn policy(mut self, cedar: &str) -> Self {
         self.policy = cedar.into();
         self
+    }
+    /// A policy engine of the tenant's own, and its text.
+    pub fn own_policy(mut self, guest: &str, text: &str) -> Self {
+        self.engine = Some(guest.into());
+        self.policy(text)
     }
     /// Tables of the tenant, their names relative to it: `[buckets.burst]`.
     pub fn tables(mut self, toml: &str) -> Self {
@@ -265,10 +272,17 @@ impl Tenant {
         if !self.totals.is_empty() {
             let _ = write!(toml, "[plans.{name}.totals]\n{}", self.totals);
         }
+        let mut engine = String::new();
+        if let Some(own) = &self.engine {
+            let file = at.join(format!("{name}-policy.wasm"));
+            fs::copy(guest(own), &file).unwrap();
+            sign(&file, "test:policy", key());
+            engine = format!("component = \"{name}-policy.wasm\", ");
+        }
         fs::write(at.join(format!("{name}.cedar")), &self.policy).unwrap();
         let _ = write!(
             toml,
-            "[tenants.{name}]\nplan = \"{name}\"\npolicy = {{ file = \"{name}.cedar\" }}\n{}",
+            "[tenants.{name}]\nplan = \"{name}\"\npolicy = {{ {engine}file = \"{name}.cedar\" }}\n{}",
             self.tables
         );
         for app in &self.apps {
