@@ -1,6 +1,6 @@
 //! What admission costs: facts → gate (policy engine, limiter) → permit, through the composed components.
 //!
-//! `cargo xtask guests && cargo bench -p tollgate-benches --bench admission`
+//! `cargo xtask bench admission`
 
 #![allow(
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
 //! What a group of records costs to append, durably, through the audit component; beside the disk's own `fdatasync`.
 //!
-//! `cargo xtask guests && cargo bench -p tollgate-benches --bench audit_append`
+//! `cargo xtask bench audit_append`
 
 #![allow(
     clippy::unwrap_used,

@@ -1,7 +1,7 @@
 //! From the start of the process to the first answer, with compiled code in the cache; beside `wasmtime serve`, which
 //! compiles anew.
 //!
-//! `cargo xtask guests && cargo build --release -p tollgate && cargo bench -p tollgate-benches --bench cold_start`
+//! `cargo xtask bench cold_start [--wasmtime PATH]`
 
 #![allow(
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
 //! What an instance costs with every limit armed, beside the bare engine's with the same bytes.
 //!
-//! `cargo xtask guests && cargo bench -p tollgate-benches --bench instantiate`
+//! `cargo xtask bench instantiate`
 
 #![allow(
     clippy::unwrap_used,

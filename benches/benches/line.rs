@@ -2,9 +2,8 @@
 //! `wasmtime serve` 48 with the same component and the same load generator on the same cores.
 //!
 //! ```text
-//! cargo xtask guests && cargo build --release -p tollgate
 //! cargo install wasmtime-cli@48.0.8 --locked; apt-get install wrk
-//! cargo bench -p tollgate-benches --bench line [-- --wasmtime PATH]
+//! cargo xtask bench line [--wasmtime PATH]
 //! ```
 
 #![allow(

@@ -110,6 +110,18 @@ fn of_many_at_once_exactly_the_quota_passes() {
 }
 
 #[test]
+fn more_requests_than_the_gate_has_instances_wait_for_their_turn() {
+    // One instance for each gate, and a pool of sixteen for all: to make one for each request would exhaust it.
+    let host = Case::guest("echo").capacity("instances = 64\ngate-instances = 1").start();
+    let statuses = std::thread::scope(|scope| {
+        let one = || (0..5).map(|_| host.ask(Request::get("/")).status()).collect::<Vec<_>>();
+        let all: Vec<_> = (0..30).map(|_| scope.spawn(one)).collect();
+        all.into_iter().flat_map(|one| one.join().unwrap()).collect::<Vec<u16>>()
+    });
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+}
+
+#[test]
 fn gas_is_reserved_at_the_door_and_settled_with_what_was_used() {
     let host = Case::guest("echo")
         .tables("[buckets.gas]\nunit = \"gas\"\nquota = 10_000_000\nwindow = \"1h\"\nkey = [\"tenant\"]\nreserve = 9_000_000")
@@ -122,8 +134,7 @@ fn gas_is_reserved_at_the_door_and_settled_with_what_was_used() {
 }
 
 #[test]
-fn a_tenant_may_bring_a_policy_engine_of_its_own() {
-    // Its own story is in samples.rs; here: a policy that errs denies.
+fn a_policy_that_errs_denies() {
     let erring = "@id(\"too-big\") permit(principal, action, resource) when { context.receivedAt + 9223372036854775807 > 0 };";
     let host = Case::guest("echo").policy(erring).start();
     let answer = host.ask(Request::get("/")).expect_problem(403, "denied").expect_audit("denied");

@@ -116,6 +116,26 @@ fn a_flood_of_log_lines_is_dropped_and_counted() {
 }
 
 #[test]
+fn each_run_of_a_reused_instance_has_its_own_lines_to_the_log() {
+    let process =
+        Case::guest("log_flood").keys("mode = \"serial\"\nreuse = 9").limits("log-lines = 3").spawn();
+    let ids: Vec<String> = (0..2)
+        .map(|_| {
+            let answer = process.get("/?lines=5&bytes=7");
+            assert_eq!(answer.status(), 200);
+            answer.header("tollgate-request-id").unwrap().to_owned()
+        })
+        .collect();
+    let (log, stderr) = (process.log(), process.stderr_with(6, "xxxxxxx"));
+    for id in &ids {
+        let record = log.records().into_iter().find(|record| record.text("request_id") == id).unwrap();
+        assert_eq!(record.metadata("log-lines-dropped"), Some("2"), "{}", record.0);
+        let lines = stderr.lines().filter(|line| line.contains("xxxxxxx") && line.contains(id.as_str()));
+        assert_eq!(lines.count(), 3, "{stderr}");
+    }
+}
+
+#[test]
 fn a_request_body_over_the_limit_is_413_before_the_guest_runs() {
     let host = Case::guest("bytes_in").limits("request-body-bytes = 1000").start();
     let send = |n: usize| {

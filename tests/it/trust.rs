@@ -32,6 +32,14 @@ fn a_tampered_component_is_refused_and_said_to_be_changed() {
 }
 
 #[test]
+fn a_component_with_an_import_that_its_signature_does_not_list_is_refused() {
+    refused_while_the_rest_runs(
+        App::guest("echo").signed_as_importing(&[]),
+        &["imports `wasi:", "which its signature does not list", "tollgate sign"],
+    );
+}
+
+#[test]
 fn an_ungranted_import_is_refused_with_the_line_that_grants_it() {
     refused_while_the_rest_runs(
         App::guest("ungranted_import"),

@@ -1,7 +1,7 @@
 //! The builder of a host.
 
 use crate::answer::Answer;
-use crate::files::{guest, key, shared_cache, sign};
+use crate::files::{guest, key, shared_cache, sign, sign_as_importing};
 use crate::host::{Host, Process};
 use std::fmt::Write as _;
 use std::fs;
@@ -40,6 +40,7 @@ pub struct App {
     grants: String,
     route: String,
     signed: bool,
+    imports: Option<Vec<String>>,
     tampered: bool,
     any_host: bool,
 }
@@ -56,6 +57,7 @@ impl App {
             grants: String::new(),
             route: String::new(),
             signed: true,
+            imports: None,
             tampered: false,
             any_host: false,
         }
@@ -85,6 +87,11 @@ impl App {
     }
     pub fn unsigned(mut self) -> Self {
         self.signed = false;
+        self
+    }
+    /// Signed with these imports in the release, whatever the component imports.
+    pub fn signed_as_importing(mut self, imports: &[&str]) -> Self {
+        self.imports = Some(imports.iter().map(|import| (*import).to_owned()).collect());
         self
     }
     /// Changed by one byte after it was signed.
@@ -149,6 +156,11 @@ impl Case {
     }
     pub fn tenant(mut self, tenant: Tenant) -> Self {
         self.tenants.push(tenant);
+        self
+    }
+    /// The lines of `[host.capacity]`, in place of those that tests have otherwise.
+    pub fn capacity(mut self, lines: &str) -> Self {
+        self.capacity = format!("{lines}\n");
         self
     }
     /// Further lines of `[host]`.
@@ -299,8 +311,10 @@ impl App {
         let name = &self.name;
         let file = at.join(format!("{tenant}-{name}.wasm"));
         fs::copy(guest(&self.guest), &file).unwrap();
-        if self.signed {
-            sign(&file, "test:guest", key());
+        match &self.imports {
+            Some(imports) => sign_as_importing(&file, "test:guest", key(), imports.clone()),
+            None if self.signed => sign(&file, "test:guest", key()),
+            None => {}
         }
         if self.tampered {
             let mut bytes = fs::read(&file).unwrap();

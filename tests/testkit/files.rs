@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use tollgate_runtime::Inspection;
 use tollgate_trust::{Release, SigningKey, sign as sign_bytes, write_envelope};
 
 /// The root of the workspace.
@@ -40,13 +41,20 @@ pub fn key() -> &'static SigningKey {
 
 /// Signs a component beside its file, as `tollgate sign` would.
 pub fn sign(component: &Path, package: &str, key: &SigningKey) {
+    let inspection = Inspection::of(&std::fs::read(component).unwrap()).unwrap();
+    let imports = inspection.imports.into_iter().map(|import| import.name).collect();
+    sign_as_importing(component, package, key, imports);
+}
+
+/// Signs a component with imports of the test's choice.
+pub fn sign_as_importing(component: &Path, package: &str, key: &SigningKey, imports: Vec<String>) {
     let (name, version) = package.split_once('@').unwrap_or((package, "1.0.0"));
     let bytes = std::fs::read(component).unwrap();
     let release = Release {
         package: name.parse().unwrap(),
         version: version.parse().unwrap(),
         world: "wasi:http/proxy@0.2.0".into(),
-        imports: Vec::new(),
+        imports,
         not_before: jiff::Timestamp::UNIX_EPOCH,
         not_after: None,
         sequence: 1,

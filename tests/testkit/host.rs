@@ -194,6 +194,29 @@ impl Process {
     pub fn client(&self) -> Client<HttpConnector, Full<Bytes>> {
         Client::builder(TokioExecutor::new()).build_http()
     }
+    pub fn log(&self) -> Log {
+        Log::of(self.site.as_ref().unwrap().path())
+    }
+
+    /// Asks tenant `acme`.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Answer {
+        let request = Request::get(path).body(Full::default()).unwrap();
+        let (parts, body) = self.client.block_on(exchange(self.address, request)).expect("a response");
+        Answer { status: Some(parts.status), headers: parts.headers, body, records: Vec::new(), _host: None }
+    }
+
+    /// The standard error, once there are so many lines with this text in it; or after some seconds as it is.
+    pub fn stderr_with(&self, lines: usize, text: &str) -> String {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let stderr = self.stderr();
+            if stderr.lines().filter(|line| line.contains(text)).count() >= lines || Instant::now() > end {
+                return stderr;
+            }
+        }
+    }
+
     pub fn stderr(&self) -> String {
         std::fs::read_to_string(self.site.as_ref().unwrap().path().join("stderr")).unwrap()
     }

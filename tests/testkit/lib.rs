@@ -23,6 +23,6 @@ mod log;
 
 pub use answer::{Answer, Body};
 pub use case::{App, Case, Site, Tenant};
-pub use files::{binary, guest, key, sign, workspace};
+pub use files::{binary, guest, key, sign, sign_as_importing, workspace};
 pub use host::{Host, Process};
 pub use log::{Log, Record};

@@ -21,6 +21,9 @@ use edge::Edge;
 /// no harm.
 const MAX_GARBAGE: usize = 8_192;
 
+/// Keys that one call deletes; hosts bound their batches.
+const DELETED_AT_ONCE: usize = 500;
+
 /// A key-value bucket that holds one log and nothing else. Errors are texts of the store's own.
 pub trait Store {
     /// The value of a key, if there is one.
@@ -209,8 +212,14 @@ impl<S: Store, K: Signer> Log<S, K> {
     /// Deletes what full tiles have replaced. The records are durable by now, so a failure here is no failure of the
     /// append; the keys are tried again the next time.
     fn collect_garbage(&mut self) {
-        if !self.garbage.is_empty() && self.store.delete_many(&self.garbage).is_ok() {
-            self.garbage.clear();
+        while let Some(from) =
+            self.garbage.len().checked_sub(1).map(|last| last / DELETED_AT_ONCE * DELETED_AT_ONCE)
+        {
+            let Some(some) = self.garbage.get(from..) else { break };
+            if self.store.delete_many(some).is_err() {
+                break;
+            }
+            self.garbage.truncate(from);
         }
         self.garbage.truncate(MAX_GARBAGE);
     }

@@ -1,19 +1,22 @@
 //! The key of a charge: who is counted.
 
 use crate::{Facts, KeyField};
+use std::borrow::Cow;
+use std::net::Ipv6Addr;
 
 /// The longest key, bytes, as `charge` in the WIT has it.
 pub(crate) const KEY_BYTES_MAX: usize = 1024;
 
+/// Most keys are no longer, and need one allocation.
+const KEY_BYTES_LIKELY: usize = 96;
+
 /// The tenant, then the values of the fields, each escaped, joined by `/`.
 pub(crate) fn key(facts: &Facts, fields: &[KeyField]) -> String {
-    let values = fields.iter().map(|field| value(facts, *field));
-    let bytes = facts.tenant.len() + values.clone().map(|value| value.len() + 1).sum::<usize>();
-    let mut key = String::with_capacity(bytes);
+    let mut key = String::with_capacity(KEY_BYTES_LIKELY);
     escape(&mut key, &facts.tenant);
-    for value in values {
+    for field in fields {
         key.push('/');
-        escape(&mut key, value);
+        escape(&mut key, &value(facts, *field));
     }
     key
 }
@@ -25,13 +28,25 @@ pub(crate) fn in_order(fields: &[KeyField]) -> Vec<KeyField> {
     order.into_iter().filter(|field| fields.contains(field)).collect()
 }
 
-fn value(facts: &Facts, field: KeyField) -> &str {
+fn value(facts: &Facts, field: KeyField) -> Cow<'_, str> {
     match field {
-        KeyField::Tenant => &facts.tenant,
-        KeyField::App => &facts.app,
-        KeyField::Route => &facts.route,
-        KeyField::Actor => &facts.actor.id,
-        KeyField::ClientAddress => &facts.client_address,
+        KeyField::Tenant => (&facts.tenant).into(),
+        KeyField::App => (&facts.app).into(),
+        KeyField::Route => (&facts.route).into(),
+        KeyField::Actor => (&facts.actor.id).into(),
+        KeyField::ClientAddress => network(&facts.client_address),
+    }
+}
+
+/// Who counts as one client: an IPv4 address, or an IPv6 network of 64 bits. A line gets no less than such a network,
+/// and could be 2^64 clients otherwise.
+fn network(address: &str) -> Cow<'_, str> {
+    match address.parse::<Ipv6Addr>() {
+        Ok(address) => {
+            let network = u128::from(address) >> 64 << 64;
+            format!("{}/64", Ipv6Addr::from(network)).into()
+        }
+        Err(_) => address.into(),
     }
 }
 

@@ -57,10 +57,10 @@ pub enum AppendError {
 impl From<AuditError> for AppendError {
     fn from(error: AuditError) -> Self {
         match error {
-            AuditError::Store(_) => Self::Store(error.to_string()),
             AuditError::TooLarge(place) => Self::TooLarge(place as usize),
             AuditError::Corrupt(_) | AuditError::OutOfRange => Self::Corrupt(error.to_string()),
-            AuditError::Component(_) => Self::Unknown(error.to_string()),
+            // A store that calls a write failed may have kept it.
+            AuditError::Store(_) | AuditError::Component(_) => Self::Unknown(error.to_string()),
         }
     }
 }

@@ -70,7 +70,7 @@ pub struct ListenerOptions {
     pub head: Duration,
     /// How long a request's body may pause.
     pub body_pause: Duration,
-    /// How long the client may refuse to take what is sent to it.
+    /// How long the client may refuse to take what is sent to it: the connection's bytes, or a stream's over HTTP/2.
     pub write_pause: Duration,
     /// Bytes of a request's head.
     pub head_bytes: usize,
@@ -128,7 +128,7 @@ impl Default for Http2Options {
         Self {
             streams: 100,
             stream_window: 64 << 10,
-            connection_window: 1 << 20,
+            connection_window: 256 << 10,
             send_bytes: 256 << 10,
             pending_resets: 20,
             error_resets: 64,

@@ -12,7 +12,10 @@
 //! whole again. A frame that breaks off at the journal's end is a batch that was never acknowledged, and is dropped. A
 //! broken frame with a whole one after it is damage, and the store does not open.
 //!
-//! After a failed sync nobody knows what is on disk: the store refuses everything until it is opened again.
+//! After a failed sync, or when a file could not be written, the store is in doubt: the failed call's batch is there as a
+//! whole or not at all, and nobody knows which. The next call reads the journal and writes its batches once more, as at
+//! opening, before it does anything else; so a disk that was full, or a process that had too many files open, needs no
+//! restart.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Read as _, Write as _};
@@ -71,11 +74,6 @@ pub enum LogStoreError {
         /// The size of the batch.
         bytes: usize,
     },
-    /// An earlier write failed in a way that leaves open what is on disk.
-    #[error(
-        "the log's store stopped after a failed write: free the disk or repair it, then open the log again"
-    )]
-    Stopped,
 }
 
 impl LogStoreError {
@@ -101,7 +99,8 @@ struct Writer {
     /// Keys deleted since the last journal frame. They go into the next one, so that replaying older frames does not
     /// bring them back.
     deleted: Vec<String>,
-    stopped: bool,
+    /// What is on disk is not known, until the journal has been written out anew.
+    in_doubt: bool,
     /// When to empty the journal.
     journal_bytes: u64,
 }
@@ -123,7 +122,7 @@ impl LogStore {
             journal,
             unsynced: BTreeSet::new(),
             deleted: Vec::new(),
-            stopped: false,
+            in_doubt: false,
             journal_bytes: JOURNAL_BYTES,
         };
         writer.replay(&files, batches)?;
@@ -134,22 +133,19 @@ impl LogStore {
     /// their new values and others not yet.
     ///
     /// # Errors
-    /// If the key is none, the system refuses, or the store has stopped.
+    /// If the key is none, or the system refuses.
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, LogStoreError> {
         key::check(key)?;
-        if self.writer.lock().stopped {
-            return Err(LogStoreError::Stopped);
-        }
+        self.writer.lock().settle_doubt(&self.files)?;
         self.files.read(key)
     }
 
     /// Writes all of these, durably, or none. Files appear in the given order.
     ///
     /// # Errors
-    /// If a key is none, the batch is too large, the system refuses, or the store has stopped. When the system refused
-    /// to write the journal (a full disk), nothing has changed and the call may be repeated. When it refused to sync
-    /// it, or to write a file afterwards, the store stops, and the batch is there as a whole or not at all when it is
-    /// next opened.
+    /// If a key is none, the batch is too large, or the system refuses. When it refused to write the journal (a full
+    /// disk), nothing has changed and the call may be repeated. When it refused to sync it, or to write a file
+    /// afterwards, the batch is there as a whole or not at all: the next call that succeeds tells.
     pub fn set_many(&self, values: Vec<(String, Vec<u8>)>) -> Result<(), LogStoreError> {
         for (key, _) in &values {
             key::check(key)?;
@@ -160,25 +156,16 @@ impl LogStore {
         self.writer.lock().set_many(&self.files, &values)
     }
 
-    /// Whether a write failed in a way that leaves open whether its batch is on disk. Then only opening the store again
-    /// tells, and everything until then fails with [`LogStoreError::Stopped`].
-    #[must_use]
-    pub fn is_stopped(&self) -> bool {
-        self.writer.lock().stopped
-    }
-
     /// Deletes those of these keys that exist. A deletion is durable with the next [`LogStore::set_many`].
     ///
     /// # Errors
-    /// If a key is none, the system refuses, or the store has stopped.
+    /// If a key is none, or the system refuses.
     pub fn delete_many(&self, keys: &[String]) -> Result<(), LogStoreError> {
         for key in keys {
             key::check(key)?;
         }
         let mut writer = self.writer.lock();
-        if writer.stopped {
-            return Err(LogStoreError::Stopped);
-        }
+        writer.settle_doubt(&self.files)?;
         for key in keys {
             if self.files.remove(key)? {
                 writer.unsynced.remove(key);
@@ -191,26 +178,40 @@ impl LogStore {
 
 impl Writer {
     fn set_many(&mut self, files: &Files, values: &[(String, Vec<u8>)]) -> Result<(), LogStoreError> {
-        if self.stopped {
-            return Err(LogStoreError::Stopped);
-        }
+        self.settle_doubt(files)?;
         let deleted = self.deleted.iter().map(|key| Change { key, value: None });
         let set = values.iter().map(|(key, value)| Change { key, value: Some(value) });
         let changes: Vec<Change<'_>> = deleted.chain(set).collect();
         if let Err(failure) = self.journal.append(&changes) {
-            self.stopped = failure.unknown;
+            self.in_doubt = failure.unknown;
             return Err(failure.error);
         }
         self.deleted.clear();
-        // The batch is durable. A file that cannot be written now is written when the store is next opened; until
-        // then a reader would see half a batch.
+        // The batch is durable. A file that cannot be written now is written by the next call; until then a reader
+        // would see half a batch.
         let applied = self.apply(files, values);
-        self.stopped = applied.is_err();
+        self.in_doubt = applied.is_err();
         applied?;
         if self.journal.len() > self.journal_bytes {
             // The batch is durable whether or not this works.
-            self.stopped = self.empty_journal(files).is_err();
+            self.in_doubt = self.empty_journal(files).is_err();
         }
+        Ok(())
+    }
+
+    /// Makes the files what the journal says, if an earlier call left that open.
+    fn settle_doubt(&mut self, files: &Files) -> Result<(), LogStoreError> {
+        if !self.in_doubt {
+            return Ok(());
+        }
+        let (journal, batches) = Journal::open(&files.dir)?;
+        self.journal = journal;
+        self.replay(files, batches)?;
+        // Older batches have brought these back.
+        for key in std::mem::take(&mut self.deleted) {
+            files.remove(&key)?;
+        }
+        self.in_doubt = false;
         Ok(())
     }
 

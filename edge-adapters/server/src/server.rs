@@ -67,7 +67,7 @@ impl Handler for LineHandler {
     }
 
     fn under_way(&self) -> usize {
-        self.0.house().tenants().map(|tenant| tenant.running + tenant.waiting).sum()
+        self.0.under_way()
     }
 }
 
@@ -89,13 +89,16 @@ pub fn line_status(line: &Line) -> Value {
     json!({ "tenants": tenants, "refused_routes": house.refused_routes() })
 }
 
-/// A dependency: that every tenant's gate can decide.
+/// A dependency: that gates can decide. One tenant's gate that can't is that tenant's trouble, and shown in the status;
+/// a host is not ready when none can.
 pub fn gates_check(line: Arc<Line>) -> Check {
     Check::new("gates", move || {
         let house = line.house();
-        let down: Vec<String> =
-            house.tenants().filter(|tenant| !tenant.gate_up).map(|tenant| tenant.name.to_string()).collect();
-        let outcome = if down.is_empty() { Ok(()) } else { Err(format!("down for {}", down.join(", "))) };
+        let (mut up, mut down) = (0_usize, 0_usize);
+        for tenant in house.tenants() {
+            *(if tenant.gate_up { &mut up } else { &mut down }) += 1;
+        }
+        let outcome = if up > 0 || down == 0 { Ok(()) } else { Err(format!("all {down} are down")) };
         Box::pin(std::future::ready(outcome))
     })
 }
@@ -142,7 +145,7 @@ fn gauge(value: usize) -> i64 {
 /// The listeners' figures, summed over all of them.
 fn observe(metrics: &Metrics, listeners: &[Arc<Listener>]) {
     type Figure = fn(&ListenerStatus) -> u64;
-    let figures: [(&str, &str, Figure); 10] = [
+    let figures: [(&str, &str, Figure); 11] = [
         ("connections", "Connections now", |status| status.connections as u64),
         ("connections_accepted", "Connections taken", |status| status.accepted),
         ("connections_over_total", "Connections refused: too many in all", |status| status.over_total),
@@ -155,6 +158,11 @@ fn observe(metrics: &Metrics, listeners: &[Arc<Listener>]) {
         }),
         ("handshakes_failed", "TLS handshakes that failed", |status| status.handshakes_failed),
         ("head_timeouts", "Requests whose head took too long", |status| status.head_timeouts),
+        (
+            "connections_stalled",
+            "HTTP/2 connections ended: the client did not take its responses",
+            |status| status.stalled,
+        ),
         ("malformed_requests", "Requests that the listener refused", |status| status.malformed),
         ("handler_panics", "Requests whose handling panicked", |status| status.panics),
     ];

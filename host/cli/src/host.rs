@@ -8,8 +8,9 @@ pub use book::BookStartError;
 pub(crate) use book::read_files;
 pub use reload::{ReloadError, Reloaded};
 
-use crate::config::{Config, LIMITER_STORE};
+use crate::config::{self, Config, LIMITER_STORE};
 use crate::house::{self, Common, HouseError, Loaded, LoadedApp, Trouble, blocking, read_schedule};
+use crate::output::chain;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::io;
@@ -17,7 +18,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
-use tollgate_runtime::{Backend, Entry, Line, Name, NameError, Runtime, RuntimeOptions};
+use tollgate_runtime::{Backend, BucketSetting, Entry, Line, Name, NameError, Runtime, RuntimeOptions, Unit};
 use tollgate_server::{
     AuditBook, Check, Hour, LineHandler, ListenError, ListenerOptions, MemoryBuckets, Metrics, OnRecord,
     Outbound, OutboundOptions, Running, Server, ServerOptions, ServerParts, SqliteBuckets, SqliteError,
@@ -134,7 +135,7 @@ pub async fn start(config: Config) -> Result<RunningHost, StartError> {
     let line = Line::new(house, book.clone());
     let state = Mutex::new(State { config: config.clone(), apps, troubles, reload_failure: None });
     let shared = Arc::new(Shared { runtime, line, book, stores, state, turn: tokio::sync::Mutex::default() });
-    shared.forget_idle_counts(&config);
+    shared.forget_idle_counts(&config).await;
     let server = Server::start(server_options(&config), shared.parts(metrics))?;
     Ok(RunningHost { shared, server, _scratch: scratch })
 }
@@ -232,19 +233,37 @@ impl Shared {
         status
     }
 
-    /// Lets counts in memory go once their longest window is over: a caller who invents a new key for each request
-    /// fills no store.
-    fn forget_idle_counts(&self, config: &Config) {
+    /// Lets counts go once nothing can be owed on them: a caller who invents a new key for each request fills no
+    /// store.
+    async fn forget_idle_counts(&self, config: &Config) {
         let Ok(store) = Name::new(LIMITER_STORE) else { return };
-        if config.gate.store != Backend::Memory {
-            return;
-        }
         for tenant in &config.tenants {
-            if let Some(longest) = tenant.buckets.iter().map(|bucket| bucket.window).max() {
-                self.stores.memory().forget_idle(&tenant.name, &store, longest);
+            let Some(longest) = tenant.buckets.iter().map(|bucket| longest_debt(tenant, bucket)).max() else {
+                continue;
+            };
+            match (config.gate.store, self.stores.sqlite()) {
+                (Backend::Memory, _) => self.stores.memory().forget_idle(&tenant.name, &store, longest),
+                (Backend::Sqlite, Some(sqlite)) => {
+                    if let Err(error) = sqlite.forget_idle(&tenant.name, &store, longest).await {
+                        tracing::error!(target: "tollgate::store", tenant = %tenant.name, error = chain(&error), "idle counts are kept");
+                    }
+                }
+                (Backend::Sqlite, None) => {}
             }
         }
     }
+}
+
+/// How long a count of this bucket can be in debt. A request takes no more than its quota; but gas is settled after
+/// the run, and then as many runs as there may be at one time can each have used up to their limit.
+fn longest_debt(tenant: &config::Tenant, bucket: &BucketSetting) -> Duration {
+    let gas = tenant.apps.iter().map(|app| app.limits.gas).max().unwrap_or_default();
+    let owed = match bucket.unit {
+        Unit::Requests => 0,
+        Unit::Gas => u128::from(gas) * tenant.totals.concurrent_requests as u128,
+    };
+    let windows = 1 + owed.div_ceil(u128::from(bucket.quota.max(1)));
+    bucket.window.saturating_mul(u32::try_from(windows).unwrap_or(u32::MAX))
 }
 
 impl RunningHost {

@@ -76,6 +76,8 @@ pub struct Trouble {
     pub file: PathBuf,
     /// The table that names it.
     pub key: String,
+    /// Its signature is not trusted, or not any more. Then it runs no longer, whatever ran before.
+    pub untrusted: bool,
 }
 
 impl fmt::Display for Trouble {

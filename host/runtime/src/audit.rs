@@ -6,7 +6,7 @@ use crate::cache::CacheError;
 use crate::clock::RunClock;
 use crate::limits::Limits;
 use crate::link;
-use crate::load::LoadError;
+use crate::load::{LoadError, inspect};
 use crate::names::Name;
 use crate::runtime::Runtime;
 use crate::seams::{Bucket, Signer};
@@ -80,6 +80,7 @@ impl Runtime {
         origin: &str,
     ) -> Result<AuditLog, LoadError> {
         let name = "audit".to_owned();
+        inspect(&name, &component)?;
         let compile = |source| LoadError::Compile { name: name.clone(), source: CacheError::Compile(source) };
         let component =
             self.compile(&name, self.engines.gates.clone(), [0; 32], component.bytes().clone()).await?;
@@ -151,12 +152,15 @@ impl AuditLog {
         // Taken out: an instance that fails is not there for the next call.
         let Some((mut store, guest)) = self.open.take() else { return Err(GuestError::NotOpen.into()) };
         let clock = Arc::new(RunClock::start(Instant::now()));
-        store.data_mut().meter.begin(clock.clone());
+        store.data_mut().meter.begin(clock.clone(), self.limits.clone());
         store.set_epoch_deadline(1);
         let answer = metered(&clock, &self.limits, call(&mut store, &guest)).await;
         let answer = answer.map_err(|breach| AuditError::Component(wasmtime::Error::new(breach)))?;
         let answer = answer.map_err(AuditError::Component)?;
-        self.open = Some((store, guest));
+        // After a failure of its store, what it knows of the log may not be so any more: it opens the log again.
+        if !matches!(answer, Err(GuestError::Store(_))) {
+            self.open = Some((store, guest));
+        }
         answer.map_err(AuditError::from)
     }
 

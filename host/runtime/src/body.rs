@@ -9,7 +9,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
+use std::time::Instant;
 use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep_until};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 /// A request body, as an adapter hands it in.
@@ -105,10 +107,12 @@ enum Inner {
 struct GuestBody {
     inner: WasiBody,
     tail: Arc<Tail>,
-    limit: u64,
+    bounds: BodyBounds,
     /// Bytes to come, where the response's head announced a length.
     announced: Option<u64>,
     stage: Stage,
+    /// Made when the body first pauses.
+    timer: Option<Pin<Box<Sleep>>>,
     ended: Option<oneshot::Sender<BodyEnd>>,
     settled: oneshot::Receiver<bool>,
 }
@@ -118,6 +122,14 @@ enum Stage {
     /// Everything is there; the last frame waits for the record.
     Holding(Option<Frame<Bytes>>),
     Done,
+}
+
+/// How much a guest's body may be, and until when. The run's own clock does not hold for a body that outlives the
+/// run: one that the guest only passes on from somewhere else.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyBounds {
+    pub(crate) bytes: u64,
+    pub(crate) deadline: Instant,
 }
 
 /// The two ends that a guest's body is tied to.
@@ -134,22 +146,23 @@ impl ResponseBody {
         Self(Inner::Ready(Some(bytes).filter(|bytes| !bytes.is_empty())))
     }
 
-    /// A guest's body of at most `limit` bytes.
+    /// A guest's body within these bounds.
     pub(crate) fn guest(
         inner: WasiBody,
         tail: Arc<Tail>,
-        limit: u64,
+        bounds: BodyBounds,
         announced: Option<u64>,
         ties: Ties,
     ) -> Self {
         let Ties { ended, settled } = ties;
-        let stage = Stage::Streaming;
+        let (stage, timer) = (Stage::Streaming, None);
         Self(Inner::Guest(Box::new(GuestBody {
             inner,
             tail,
-            limit,
+            bounds,
             announced,
             stage,
+            timer,
             ended: Some(ended),
             settled,
         })))
@@ -172,7 +185,12 @@ impl GuestBody {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if matches!(self.stage, Stage::Streaming) {
-            match std::task::ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+            let polled = Pin::new(&mut self.inner).poll_frame(context);
+            if self.is_late(polled.is_pending(), context) {
+                self.tail.fail(Fault::Deadline);
+                return self.cut(Fault::Deadline);
+            }
+            match std::task::ready!(polled) {
                 Some(Ok(frame)) => match self.count(&frame) {
                     Ok(false) => return Poll::Ready(Some(Ok(frame))),
                     Ok(true) => self.hold(Some(frame)),
@@ -202,6 +220,16 @@ impl GuestBody {
         }
     }
 
+    /// Whether the deadline is over; if the body pauses, sees to it that it is asked again by then.
+    fn is_late(&mut self, pauses: bool, context: &mut Context<'_>) -> bool {
+        if !pauses {
+            return Instant::now() > self.bounds.deadline;
+        }
+        let deadline = self.bounds.deadline;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline.into())));
+        timer.as_mut().poll(context).is_ready()
+    }
+
     fn hold(&mut self, frame: Option<Frame<Bytes>>) {
         self.stage = Stage::Holding(frame);
         self.end(BodyEnd::Whole);
@@ -211,7 +239,7 @@ impl GuestBody {
     fn count(&mut self, frame: &Frame<Bytes>) -> Result<bool, Fault> {
         let Some(data) = frame.data_ref() else { return Ok(false) };
         let length = data.len() as u64;
-        if self.tail.bytes.fetch_add(length, Relaxed).saturating_add(length) > self.limit {
+        if self.tail.bytes.fetch_add(length, Relaxed).saturating_add(length) > self.bounds.bytes {
             return Err(Fault::ResponseTooLarge);
         }
         match &mut self.announced {

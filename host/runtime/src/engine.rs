@@ -20,8 +20,14 @@ const FIBER_STACK_BYTES: usize = 1 << 20;
 /// Core modules, memories and tables that one component may bring on average; interpreters bring tens of the first
 /// and a few of the others.
 const CORE_INSTANCES: u32 = 20;
-const MEMORIES: u32 = 2;
+const MEMORIES: u32 = 3;
 const TABLES: u32 = 4;
+
+/// The most that any one component may bring: so a single instance can't take what many others need. A Python
+/// component has about 30 core instances, and 1 memory.
+const CORE_INSTANCES_MOST: u32 = 100;
+const MEMORIES_MOST: u32 = 8;
+const TABLES_MOST: u32 = 32;
 
 /// Elements of one table: a Python component has about 30,000 functions in its.
 const TABLE_ELEMENTS: usize = 100_000;
@@ -61,7 +67,8 @@ fn config(instances: u32, capacity: &Capacity) -> Config {
                 | WasmFeatures::THREADS
                 | WasmFeatures::SHARED_EVERYTHING_THREADS
                 | WasmFeatures::STACK_SWITCHING
-                | WasmFeatures::MEMORY64,
+                | WasmFeatures::MEMORY64
+                | WasmFeatures::CUSTOM_PAGE_SIZES,
             false,
         )
         // The same bytes give the same results on every machine.
@@ -80,6 +87,9 @@ fn pool(instances: u32, capacity: &Capacity) -> PoolingAllocationConfig {
         .total_memories(instances.saturating_mul(MEMORIES))
         .total_tables(instances.saturating_mul(TABLES))
         .total_stacks(instances.saturating_mul(2))
+        .max_core_instances_per_component(CORE_INSTANCES_MOST)
+        .max_memories_per_component(MEMORIES_MOST)
+        .max_tables_per_component(TABLES_MOST)
         .max_memory_size(capacity.memory_bytes)
         .table_elements(TABLE_ELEMENTS)
         .max_unused_warm_slots(instances)

@@ -2,9 +2,10 @@
 
 use crate::bindings::{Actor, ActorKind, Facts};
 use crate::route::{Client, Route};
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
 use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, Uri};
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 use unicode_normalization::UnicodeNormalization;
@@ -12,9 +13,10 @@ use unicode_normalization::UnicodeNormalization;
 /// The longest path, in bytes.
 const MAX_PATH_BYTES: usize = 8 << 10;
 
-/// How many values of shown headers the gate may see, and how long each may be.
-const MAX_SHOWN_HEADERS: usize = 32;
-const MAX_SHOWN_BYTES: usize = 1 << 10;
+/// How many values of shown headers there may be, and how long each. A request with more is refused: a rule that saw
+/// a part would be no rule.
+const MAX_SHOWN_HEADERS: usize = 64;
+const MAX_SHOWN_BYTES: usize = 8 << 10;
 
 /// Who is at the other end of a connection, as the listener knows it.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +36,8 @@ pub(crate) struct Unreadable(pub(crate) &'static str);
 pub(crate) struct Target {
     pub(crate) host: String,
     pub(crate) path: String,
+    /// What the app gets: scheme, host and port, path and query, all in the spelling that the gate sees.
+    pub(crate) uri: Uri,
     pub(crate) request_id: String,
     pub(crate) trace_id: String,
     pub(crate) received_at_ns: u64,
@@ -41,15 +45,32 @@ pub(crate) struct Target {
 
 impl Target {
     /// Reads the target of a request.
-    pub(crate) fn of(parts: &Parts) -> Result<Self, Unreadable> {
+    pub(crate) fn of(parts: &Parts, peer: &Peer) -> Result<Self, Unreadable> {
+        let (host, port) = host(parts)?;
+        let path = path(parts.uri.path())?;
+        let query = parts.uri.query();
+        if query.is_some_and(|query| !query.is_ascii()) {
+            return Err(Unreadable("the query has a character that must be escaped"));
+        }
+        let uri = Uri::builder()
+            .scheme(scheme(peer))
+            .authority(port.map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
+            .path_and_query(query.map_or_else(|| path.clone(), |query| format!("{path}?{query}")))
+            .build()
+            .map_err(|_| Unreadable("the target is malformed"))?;
         Ok(Self {
-            host: host(parts)?,
-            path: path(parts.uri.path())?,
+            host,
+            path,
+            uri,
             request_id: hex::encode(random_id()),
             trace_id: trace_id(&parts.headers).unwrap_or_else(|| hex::encode(random_id())),
             received_at_ns: unix_ns(),
         })
     }
+}
+
+fn scheme(peer: &Peer) -> &'static str {
+    if peer.tls { "https" } else { "http" }
 }
 
 /// The present time, for records.
@@ -66,9 +87,15 @@ fn random_id() -> [u8; 16] {
     id
 }
 
-/// The facts of a request on a route.
-pub(crate) fn facts(parts: &Parts, peer: &Peer, target: &Target, route: &Route, clients: &[Client]) -> Facts {
-    Facts {
+/// The facts of a request on a route. Its headers are those that the app will get.
+pub(crate) fn facts(
+    parts: &Parts,
+    peer: &Peer,
+    target: &Target,
+    route: &Route,
+    clients: &[Client],
+) -> Result<Facts, Unreadable> {
+    Ok(Facts {
         request_id: target.request_id.clone(),
         received_at: target.received_at_ns,
         tenant: route.tenant.as_str().into(),
@@ -76,25 +103,25 @@ pub(crate) fn facts(parts: &Parts, peer: &Peer, target: &Target, route: &Route, 
         route: route.name.as_str().into(),
         component: route.digest().into(),
         method: parts.method.as_str().into(),
-        scheme: if peer.tls { "https" } else { "http" }.into(),
+        scheme: scheme(peer).into(),
         host: target.host.clone(),
         path: target.path.clone(),
-        query: parts.uri.query().map(clean),
+        query: parts.uri.query().map(str::to_owned),
         client_address: peer.address.to_canonical().to_string(),
         actor: actor(&parts.headers, clients),
-        headers: shown(&parts.headers, route),
+        headers: shown(&parts.headers, route)?,
         body_length: parts
             .headers
             .get(CONTENT_LENGTH)
             .and_then(|v| v.to_str().ok())
             .and_then(|v| v.parse().ok()),
         trace_id: target.trace_id.clone(),
-    }
+    })
 }
 
-/// One spelling of the host: lower case, ASCII, without port and final dot. A request has one host: HTTP/2's
-/// authority and the `host` header must not disagree (RFC 9110, section 7.2).
-fn host(parts: &Parts) -> Result<String, Unreadable> {
+/// One spelling of the host: lower case, ASCII, without final dot; and the port, if there is one. A request has one
+/// host: HTTP/2's authority and the `host` header must not disagree (RFC 9110, section 7.2).
+fn host(parts: &Parts) -> Result<(String, Option<u16>), Unreadable> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let header = hosts
         .next()
@@ -111,7 +138,7 @@ fn host(parts: &Parts) -> Result<String, Unreadable> {
         (Some(text), _) | (None, Some(text)) => text,
         (None, None) => return Err(Unreadable("there is no host")),
     };
-    let authority: http::uri::Authority = text.parse().map_err(|_| Unreadable("the host is malformed"))?;
+    let authority: Authority = text.parse().map_err(|_| Unreadable("the host is malformed"))?;
     if text.contains('@') {
         return Err(Unreadable("the host has user information"));
     }
@@ -120,11 +147,11 @@ fn host(parts: &Parts) -> Result<String, Unreadable> {
     if name.is_empty() || name.len() > 255 {
         return Err(Unreadable("the host is malformed"));
     }
-    Ok(name)
+    Ok((name, authority.port_u16()))
 }
 
 /// One spelling of the path (RFC 3986, section 6.2.2): unreserved characters decoded, escapes in upper case, dot
-/// segments removed. The app gets this spelling too, so that the gate and the app never see different paths.
+/// segments and empty segments removed, no escaped slash. The app gets this spelling too, so that the gate and the app never see different paths.
 pub(crate) fn path(text: &str) -> Result<String, Unreadable> {
     if text.len() > MAX_PATH_BYTES {
         return Err(Unreadable("the path is too long"));
@@ -159,8 +186,9 @@ fn push_decoded(plain: &mut String, byte: u8) -> Result<(), Unreadable> {
             plain.push(char::from(byte));
             Ok(())
         }
-        // An escaped backslash is as much a second way to write a slash as a plain one.
+        // Second ways to write a slash: a rule for `/admin/` would not see them, and the app might.
         b'\\' => Err(Unreadable("the path has a backslash")),
+        b'/' => Err(Unreadable("the path has an escaped slash")),
         _ => {
             plain.push_str(&format!("%{byte:02X}"));
             Ok(())
@@ -168,14 +196,14 @@ fn push_decoded(plain: &mut String, byte: u8) -> Result<(), Unreadable> {
     }
 }
 
-/// RFC 3986, section 5.2.4.
+/// RFC 3986, section 5.2.4; and several slashes in a row are one, as most servers have it.
 fn without_dot_segments(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut ends_in_directory = false;
     for segment in path.split('/').skip(1) {
-        ends_in_directory = matches!(segment, "." | "..");
+        ends_in_directory = matches!(segment, "" | "." | "..");
         match segment {
-            "." => {}
+            "" | "." => {}
             ".." => {
                 kept.pop();
             }
@@ -224,30 +252,20 @@ fn actor(headers: &HeaderMap, clients: &[Client]) -> Actor {
     }
 }
 
-fn shown(headers: &HeaderMap, route: &Route) -> Vec<(String, String)> {
+/// The headers that the route's policies may see: all of them, whole, in normal form C.
+fn shown(headers: &HeaderMap, route: &Route) -> Result<Vec<(String, String)>, Unreadable> {
     let mut shown = Vec::new();
     for name in &route.headers {
         for value in headers.get_all(name) {
-            if shown.len() < MAX_SHOWN_HEADERS
-                && let Ok(text) = value.to_str()
-            {
-                shown.push((name.as_str().to_owned(), clean(text)));
+            let text = std::str::from_utf8(value.as_bytes())
+                .map_err(|_| Unreadable("a header that policies see is not UTF-8"))?;
+            if text.len() > MAX_SHOWN_BYTES || shown.len() == MAX_SHOWN_HEADERS {
+                return Err(Unreadable("the headers that policies see are too long or too many"));
             }
+            shown.push((name.as_str().to_owned(), text.nfc().collect()));
         }
     }
-    shown
-}
-
-/// Text in normal form C, without control characters, of bounded length.
-fn clean(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.nfc().filter(|c| !c.is_control()) {
-        if out.len() + c.len_utf8() > MAX_SHOWN_BYTES {
-            break;
-        }
-        out.push(c);
-    }
-    out
+    Ok(shown)
 }
 
 #[cfg(test)]
@@ -265,9 +283,12 @@ mod tests {
             ("/%2e%2e/x", "/x"),
             ("/a/..", "/"),
             ("/a/b/.", "/a/b/"),
-            ("/a%2fb", "/a%2Fb"),
+            ("/a%3fb", "/a%3Fb"),
+            ("/a//b///c", "/a/b/c"),
+            ("/a/", "/a/"),
+            ("/a//", "/a/"),
             ("/../../x", "/x"),
-            ("//a", "//a"),
+            ("//a", "/a"),
         ] {
             assert_eq!(path(written).unwrap(), one, "{written}");
         }
@@ -275,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_path_that_could_be_read_in_two_ways_is_refused() {
-        for bad in ["", "a", "/%", "/%0", "/%zz", "/%00", "/a\\b", "/%5c", "/a b", "/ä"] {
+        for bad in ["", "a", "/%", "/%0", "/%zz", "/%00", "/a\\b", "/%5c", "/a%2fb", "/a b", "/ä"] {
             assert!(path(bad).is_err(), "{bad}");
         }
     }
@@ -289,7 +310,7 @@ mod tests {
         for (written, one) in
             [("A.Example", "a.example"), ("a.example:80", "a.example"), ("a.example.", "a.example")]
         {
-            assert_eq!(host(&parts(http::Request::get("/").header(HOST, written))).unwrap(), one);
+            assert_eq!(host(&parts(http::Request::get("/").header(HOST, written))).unwrap().0, one);
         }
     }
 

@@ -21,19 +21,6 @@ impl fmt::Display for Breach {
 
 impl std::error::Error for Breach {}
 
-/// Whose fault an ending is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Blame {
-    /// The caller.
-    Client,
-    /// The app.
-    Guest,
-    /// This host.
-    Host,
-    /// A service that the app or the host depends on.
-    Upstream,
-}
-
 /// Why a run ended badly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
@@ -65,6 +52,8 @@ pub enum Fault {
     Exit,
     /// Any other trap: an unreachable instruction, an access out of bounds and the like.
     Trap,
+    /// The host had no room for another instance.
+    Saturated,
     /// The host could not make an instance, or lost it by a fault of its own.
     Host,
 }
@@ -87,16 +76,14 @@ impl Fault {
             Self::BadResponse => "bad-response",
             Self::Exit => "exit",
             Self::Trap => "trap",
+            Self::Saturated => "saturated",
             Self::Host => "host-fault",
         }
     }
 
-    /// Whose fault it is.
-    pub fn blame(self) -> Blame {
-        match self {
-            Self::Host => Blame::Host,
-            _ => Blame::Guest,
-        }
+    /// Whether it is this host's fault, and not the app's.
+    pub fn is_the_hosts(self) -> bool {
+        matches!(self, Self::Saturated | Self::Host)
     }
 
     /// What the engine's error means. `memory_denied` tells that the store was refused memory before: a guest whose
@@ -126,7 +113,7 @@ impl Fault {
             {
                 Self::ErrorCode
             }
-            None if cause::<wasmtime::PoolConcurrencyLimitError>(error).is_some() => Self::Host,
+            None if cause::<wasmtime::PoolConcurrencyLimitError>(error).is_some() => Self::Saturated,
             // Whatever else the engine reports while a guest runs was brought about by the guest: a handle that is
             // not there, a string that is not UTF-8, a response set twice.
             None => Self::Trap,

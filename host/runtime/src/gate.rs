@@ -11,7 +11,7 @@ use crate::cache::CacheError;
 use crate::clock::RunClock;
 use crate::limits::Limits;
 use crate::link;
-use crate::load::{LoadError, Manifest};
+use crate::load::{LoadError, Manifest, inspect};
 use crate::names::Name;
 use crate::runtime::Runtime;
 use crate::state::{State, StoreParts};
@@ -19,6 +19,8 @@ use crate::store::{armed, metered};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tollgate_trust::Verified;
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions};
@@ -28,11 +30,26 @@ use wasmtime::component::InstancePre;
 /// What a decision may take. A policy set that needs more is not for every request.
 const DECISION_CPU: Duration = Duration::from_millis(100);
 const DECISION_WALL: Duration = Duration::from_secs(2);
+
+/// How long a request waits for an instance while all of them decide.
+const TURN_WAIT: Duration = Duration::from_secs(2);
+
 const GATE_MEMORY_BYTES: usize = 64 << 20;
 
 /// What it may take to make an instance and configure it: a thousand policies are parsed in about 0.1 s.
 const CONFIGURE_CPU: Duration = Duration::from_secs(5);
 const CONFIGURE_WALL: Duration = Duration::from_secs(20);
+
+/// How much of what a policy engine says goes into a record.
+const POLICIES_MOST: usize = 64;
+const REASONS_MOST: usize = 8;
+const TEXT_BYTES_MOST: usize = 512;
+
+/// The interfaces that the parts of a gate meet at.
+const TYPES: &str = "tollgate:gate/types@0.1.0";
+const POLICY: &str = "tollgate:gate/policy@0.1.0";
+const LIMITER: &str = "tollgate:gate/limiter@0.1.0";
+const ADMISSION: &str = "tollgate:gate/admission@0.1.0";
 
 /// The store that buckets count in.
 const COUNTS: &str = "limits";
@@ -49,6 +66,36 @@ pub struct GateParts {
     pub policy: Verified,
     /// The rate limiter.
     pub limiter: Verified,
+}
+
+impl GateParts {
+    /// Composed, all parts share one linker: so it is here that a policy engine is kept from the counts, and from
+    /// everything else that is not in its facts.
+    fn check_imports(&self, name: &str, manifest: &Manifest) -> Result<(), LoadError> {
+        let parts: [(&str, &Verified, &[&str]); 3] = [
+            ("order of admission", &self.gate, &[TYPES, POLICY, LIMITER]),
+            ("policy engine", &self.policy, &[TYPES]),
+            (
+                "rate limiter",
+                &self.limiter,
+                &[TYPES, "wasi:keyvalue/store@0.2.0-draft2", "wasi:keyvalue/atomics@0.2.0-draft2"],
+            ),
+        ];
+        for (role, part, may) in parts {
+            let inspection = inspect(name, part)?;
+            if let Some(import) =
+                inspection.imports.iter().find(|import| !may.contains(&import.name.as_str()))
+            {
+                return Err(LoadError::NotGranted {
+                    name: name.to_owned(),
+                    import: import.name.clone(),
+                    manifest: manifest.clone(),
+                    help: format!("a {role} may import only {}: remove the import", may.join(", ")),
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a gate is to do for one tenant.
@@ -116,6 +163,20 @@ pub struct Permit {
 /// Why the gate did not let a request in.
 pub use admission::Refusal;
 
+/// Why there is no permit.
+pub enum NotAdmitted {
+    /// The gate said no, or could not decide.
+    Refused(Refusal),
+    /// All of the gate's instances were deciding for others.
+    Busy,
+}
+
+/// Why a call into the gate gave nothing.
+enum NoAnswer {
+    Busy,
+    Failed(String),
+}
+
 /// A gate of one tenant, configured.
 pub struct Gate {
     tenant: Name,
@@ -125,7 +186,8 @@ pub struct Gate {
     indices: admission::GuestIndices,
     config: GateConfig,
     idle: Mutex<Vec<Warm>>,
-    most_idle: usize,
+    /// One for each instance that may live.
+    turns: Semaphore,
     health: Mutex<Health>,
 }
 
@@ -148,8 +210,13 @@ impl Runtime {
         setting: GateSetting,
     ) -> Result<Arc<Gate>, LoadError> {
         let name = format!("{}/gate", setting.tenant);
+        parts.check_imports(&name, &setting.manifest)?;
         let compile = |source| LoadError::Compile { name: name.clone(), source: CacheError::Compile(source) };
-        let composed = compose(&parts).map_err(|error| compile(wasmtime::format_err!("{error}")))?;
+        // Away from the threads that serve; and should the composer panic over a tenant's bytes, only this gate is lost.
+        let composed =
+            tokio::task::spawn_blocking(move || compose(&parts).map_err(|error| error.to_string()));
+        let composed = composed.await.unwrap_or_else(|error| Err(format!("it can't be composed: {error}")));
+        let composed = composed.map_err(|error| compile(wasmtime::Error::msg(error)))?;
         let component = self.compile(&name, self.engines.gates.clone(), [0; 32], composed.into()).await?;
         let linker = link::gate_linker(&self.engines.gates).map_err(compile)?;
         let pre = linker.instantiate_pre(&component).map_err(compile)?;
@@ -166,7 +233,7 @@ impl Runtime {
             indices,
             config: config(&setting),
             idle: Mutex::default(),
-            most_idle: self.capacity.gate_instances as usize,
+            turns: Semaphore::new(self.capacity.gate_instances as usize),
             health: Mutex::default(),
         });
         match gate.make().await {
@@ -181,6 +248,30 @@ impl Runtime {
         }
         Ok(gate)
     }
+}
+
+/// What a policy engine says goes into a record, as far as a record has room for it: a tenant's own engine may say
+/// anything.
+fn bounded(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Denied(denied) => Refusal::Denied(admission::Denied {
+            policies: few(denied.policies),
+            errors: denied.errors.into_iter().take(REASONS_MOST).map(short).collect(),
+        }),
+        Refusal::Limited(limited) => {
+            Refusal::Limited(admission::RefusedRate { policies: few(limited.policies), ..limited })
+        }
+        Refusal::Failed(reason) => Refusal::Failed(short(reason)),
+    }
+}
+
+fn few(policies: Vec<String>) -> Vec<String> {
+    policies.into_iter().take(POLICIES_MOST).map(short).collect()
+}
+
+fn short(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(TEXT_BYTES_MOST));
+    text
 }
 
 /// One line for one diagnostic.
@@ -209,47 +300,79 @@ impl From<wasmtime::Error> for GateError {
 
 impl Gate {
     /// Asks the gate. One call into one warm instance.
-    pub async fn admit(&self, facts: &Facts, failure: FailureMode) -> Result<Permit, Refusal> {
+    ///
+    /// A gate with more to do than it can is not a failed gate: whatever the failure mode, nobody gets around a
+    /// policy by asking more often.
+    pub async fn admit(&self, facts: &Facts, failure: FailureMode) -> Result<Permit, NotAdmitted> {
         let answered =
             self.with(async |warm: &mut Warm| warm.guest.call_admit(&mut warm.store, facts).await).await;
         match answered {
             Ok(Ok(permit)) => {
                 let admission::Permit { policies, charges, headers } = permit;
-                Ok(Permit { policies, charges, headers, unchecked: false })
+                Ok(Permit { policies: few(policies), charges, headers, unchecked: false })
             }
-            Ok(Err(Refusal::Failed(reason))) | Err(reason) if failure == FailureMode::Open => {
+            Err(NoAnswer::Busy) => Err(NotAdmitted::Busy),
+            Ok(Err(Refusal::Failed(reason))) | Err(NoAnswer::Failed(reason))
+                if failure == FailureMode::Open =>
+            {
                 tracing::error!(target: "tollgate::gate", reason, "the gate failed, and the route lets everybody in");
                 Ok(Permit { policies: Vec::new(), charges: Vec::new(), headers: Vec::new(), unchecked: true })
             }
-            Ok(Err(refusal)) => Err(refusal),
-            Err(reason) => Err(Refusal::Failed(reason)),
+            Ok(Err(refusal)) => Err(NotAdmitted::Refused(bounded(refusal))),
+            Err(NoAnswer::Failed(reason)) => Err(NotAdmitted::Refused(Refusal::Failed(reason))),
         }
     }
 
-    /// Settles what was taken, and has the record made.
+    /// Settles what was taken, and has the record made. What was taken is worth a second attempt, once the gate is
+    /// asked again.
     pub(crate) async fn settle(&self, facts: &Facts, ending: &admission::Ending) -> Result<Entry, String> {
-        self.with(async |warm: &mut Warm| warm.guest.call_settle(&mut warm.store, facts, ending).await).await
+        let settled = self.settle_once(facts, ending).await;
+        if settled.is_ok() || ending.charges.is_empty() {
+            return settled;
+        }
+        let pause = self.health.lock().pause;
+        if let Some((until, _)) = pause {
+            tokio::time::sleep_until(until.into()).await;
+        }
+        self.settle_once(facts, ending).await
     }
 
-    /// Whether the gate could decide when it was last asked.
+    async fn settle_once(&self, facts: &Facts, ending: &admission::Ending) -> Result<Entry, String> {
+        let settled = self
+            .with(async |warm: &mut Warm| warm.guest.call_settle(&mut warm.store, facts, ending).await)
+            .await;
+        settled.map_err(|unanswered| match unanswered {
+            NoAnswer::Busy => "the gate was busy".into(),
+            NoAnswer::Failed(reason) => reason,
+        })
+    }
+
+    /// Whether the gate would be asked now: it could decide when it was last asked, or the pause after that is over.
     pub fn is_up(&self) -> bool {
-        self.health.lock().pause.is_none()
+        self.health.lock().pause.is_none_or(|(until, _)| Instant::now() >= until)
     }
 
     /// Lends a warm instance to one call. It is given back only if the call went well.
-    async fn with<R>(&self, call: impl AsyncFnOnce(&mut Warm) -> wasmtime::Result<R>) -> Result<R, String> {
+    async fn with<R>(&self, call: impl AsyncFnOnce(&mut Warm) -> wasmtime::Result<R>) -> Result<R, NoAnswer> {
+        let _turn = match self.turns.try_acquire() {
+            Ok(turn) => turn,
+            Err(_) => match timeout(TURN_WAIT, self.turns.acquire()).await {
+                Ok(Ok(turn)) => turn,
+                _ => return Err(NoAnswer::Busy),
+            },
+        };
         let idle = self.idle.lock().pop();
         let mut warm = match idle {
             Some(warm) => warm,
-            None => self.make_unless_paused().await?,
+            None => self.make_unless_paused().await.map_err(NoAnswer::Failed)?,
         };
         let clock = Arc::new(RunClock::start(Instant::now()));
-        warm.store.data_mut().meter.begin(clock.clone());
+        warm.store.data_mut().meter.begin(clock.clone(), self.limits.clone());
         warm.store.set_epoch_deadline(1);
         let failed = match metered(&clock, &self.limits, call(&mut warm)).await {
             Ok(Ok(answer)) => {
                 self.health.lock().pause = None;
-                self.give_back(warm);
+                self.idle.lock().push(warm);
                 return Ok(answer);
             }
             Ok(Err(error)) => format!("{error:#}"),
@@ -257,14 +380,7 @@ impl Gate {
         };
         drop(warm);
         self.failed(&failed);
-        Err(failed)
-    }
-
-    fn give_back(&self, warm: Warm) {
-        let mut idle = self.idle.lock();
-        if idle.len() < self.most_idle {
-            idle.push(warm);
-        }
+        Err(NoAnswer::Failed(failed))
     }
 
     /// Notes a failure: until the pause is over no new instance is made.
@@ -297,7 +413,13 @@ impl Gate {
     /// Makes a configured instance.
     async fn make(&self) -> Result<Warm, GateError> {
         let clock = Arc::new(RunClock::start(Instant::now()));
-        let state = self.parts.state(&self.limits, clock.clone());
+        let limits = Arc::new(Limits {
+            cpu: CONFIGURE_CPU,
+            deadline: CONFIGURE_WALL,
+            host_wait: CONFIGURE_WALL,
+            ..(*self.limits).clone()
+        });
+        let state = self.parts.state(&limits, clock.clone());
         let work = async {
             let mut store = armed(self.pre.engine(), state)?;
             let instance = self.pre.instantiate_async(&mut store).await?;
@@ -307,12 +429,6 @@ impl Gate {
                 Ok(()) => Ok(warm),
                 Err(diagnostics) => Err(GateError::Configuration(diagnostics)),
             }
-        };
-        let limits = Limits {
-            cpu: CONFIGURE_CPU,
-            deadline: CONFIGURE_WALL,
-            host_wait: CONFIGURE_WALL,
-            ..(*self.limits).clone()
         };
         match metered(&clock, &limits, work).await {
             Ok(made) => made,
@@ -360,9 +476,6 @@ fn config(setting: &GateSetting) -> GateConfig {
 
 /// Plugs the policy engine and the limiter into the order of admission.
 fn compose(parts: &GateParts) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-    const POLICY: &str = "tollgate:gate/policy@0.1.0";
-    const LIMITER: &str = "tollgate:gate/limiter@0.1.0";
-    const ADMISSION: &str = "tollgate:gate/admission@0.1.0";
     let mut graph = CompositionGraph::new();
     let mut part = |name: &str, component: &Verified| {
         let package = Package::from_bytes(name, None, component.bytes().to_vec(), graph.types_mut())?;

@@ -29,14 +29,15 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// Everything that can be told before a name is resolved.
     fn plan(&mut self, uri: &http::Uri, options: Option<RequestOptions>) -> Result<Upstream, EgressError> {
-        let origin = Origin::of(uri)?;
-        let egress = self.grant.clone().filter(|egress| egress.allows(&origin));
-        let egress = egress.ok_or(EgressError::NotAllowed(origin))?;
-        if self.sent >= self.limits.outgoing_requests {
+        // Also what is refused counts: each attempt is a line in the host's log.
+        self.sent = self.sent.saturating_add(1);
+        if self.sent > self.limits.outgoing_requests {
             let limit = self.limits.outgoing_requests as usize;
             return Err(EgressError::Limit { what: "outgoing requests in one run", limit });
         }
-        self.sent += 1;
+        let origin = Origin::of(uri)?;
+        let egress = self.grant.clone().filter(|egress| egress.allows(&origin));
+        let egress = egress.ok_or(EgressError::NotAllowed(origin))?;
         let options = options.unwrap_or_default();
         let left = self.deadline.saturating_duration_since(Instant::now());
         let within = |asked: Option<Duration>, default: Duration| asked.unwrap_or(default).min(left);
@@ -65,6 +66,8 @@ impl WasiHttpHooks for Outgoing {
         // The transport reports a broken body through the body itself.
         drop(io);
         let planned = self.plan(request.uri(), options);
+        // The limit is said once, and not for each request beyond it.
+        let told = self.sent <= self.limits.outgoing_requests.saturating_add(1);
         let transport = self.transport.clone();
         let tenant = self.tenant.clone();
         Box::new(async move {
@@ -73,7 +76,9 @@ impl WasiHttpHooks for Outgoing {
                 Err(error) => Err(error),
             };
             let response = sent.map_err(|error| {
-                tracing::info!(target: "tollgate::egress", %tenant, %error, "outgoing request refused or failed");
+                if told {
+                    tracing::info!(target: "tollgate::egress", %tenant, %error, "outgoing request refused or failed");
+                }
                 Error::from(error)
             })?;
             Ok((response, Box::new(std::future::ready(Ok(()))) as Io))

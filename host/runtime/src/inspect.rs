@@ -7,6 +7,11 @@ use wasmparser::{Encoding, Parser, Payload};
 /// The largest component, in bytes.
 pub const MAX_COMPONENT_BYTES: usize = 64 << 20;
 
+/// How deep components may be nested, and how many there may be. Compilers take time and memory that grow with the
+/// square of the depth; what toolchains and composition make is nested a few times.
+const MAX_DEPTH: usize = 32;
+const MAX_MODULES: usize = 1_000;
+
 /// What stands in a component.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inspection {
@@ -47,6 +52,9 @@ pub enum MalformedError {
         "it is a core module, not a component: build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"
     )]
     CoreModule,
+    /// More parts, or deeper in each other, than any toolchain makes.
+    #[error("it nests components more than {MAX_DEPTH} deep, or has more than {MAX_MODULES} parts")]
+    TooNested,
     /// Neither.
     #[error("it is not WebAssembly: {0}")]
     NotWasm(String),
@@ -60,17 +68,26 @@ impl Inspection {
         }
         let malformed = |error: wasmparser::BinaryReaderError| MalformedError::NotWasm(error.to_string());
         let mut inspection = Self { bytes: bytes.len(), ..Self::default() };
-        let mut depth = 0_usize;
+        let (mut depth, mut parts) = (0_usize, 0_usize);
         for payload in Parser::new(0).parse_all(bytes) {
             match payload.map_err(malformed)? {
                 Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
                     return Err(MalformedError::CoreModule);
                 }
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. }
+                    if depth == MAX_DEPTH || parts == MAX_MODULES =>
+                {
+                    return Err(MalformedError::TooNested);
+                }
                 Payload::ModuleSection { .. } => {
                     depth += 1;
+                    parts += 1;
                     inspection.core_modules += 1;
                 }
-                Payload::ComponentSection { .. } => depth += 1,
+                Payload::ComponentSection { .. } => {
+                    depth += 1;
+                    parts += 1;
+                }
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(section) if depth == 0 => {
                     for import in section {
@@ -85,7 +102,7 @@ impl Inspection {
                 Payload::MemorySection(section) => {
                     for memory in section {
                         let memory = memory.map_err(malformed)?;
-                        let page = 1_u64 << memory.page_size_log2.unwrap_or(16);
+                        let page = 1_u64.checked_shl(memory.page_size_log2.unwrap_or(16)).unwrap_or(u64::MAX);
                         let size = |pages: u64| pages.saturating_mul(page);
                         inspection.memories.push((size(memory.initial), memory.maximum.map(size)));
                     }
@@ -128,6 +145,26 @@ mod tests {
     fn an_empty_component_asks_for_nothing() {
         let component = b"\0asm\x0d\0\x01\0";
         assert_eq!(Inspection::of(component).unwrap(), Inspection { bytes: 8, ..Inspection::default() });
+    }
+
+    #[test]
+    fn components_in_components_in_components_are_refused_at_once() {
+        let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+        for depth in 1..=40_u32 {
+            let mut length = Vec::new();
+            leb128(&mut length, u32::try_from(component.len()).unwrap());
+            component = [b"\0asm\x0d\0\x01\0\x04", length.as_slice(), &component].concat();
+            let nested = Inspection::of(&component);
+            assert_eq!(nested.is_err(), depth > 32, "{depth}: {nested:?}");
+        }
+    }
+
+    fn leb128(into: &mut Vec<u8>, mut value: u32) {
+        while value > 127 {
+            into.push(value as u8 | 128);
+            value >>= 7;
+        }
+        into.push(value as u8);
     }
 
     proptest! {

@@ -2,6 +2,7 @@
 
 use crate::clock::RunClock;
 use crate::state::State;
+use crate::stdio::GuestLog;
 use crate::store::arm_fuel;
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
@@ -13,12 +14,14 @@ use wasmtime_wasi_http::handler::{Prepared, Proxy};
 pub(crate) struct Idle {
     pub(crate) store: Store<State>,
     pub(crate) proxy: Proxy,
+    pub(crate) log: Arc<GuestLog>,
     pub(crate) uses: u32,
 }
 
 impl Idle {
     /// Makes a warm instance ready for the next request.
-    pub(crate) fn begin(&mut self, clock: &Arc<RunClock>) -> wasmtime::Result<&mut Self> {
+    pub(crate) fn begin(&mut self, clock: &Arc<RunClock>, request_id: &str) -> wasmtime::Result<&mut Self> {
+        self.log.begin(request_id);
         self.store.data_mut().begin(clock);
         arm_fuel(&mut self.store)?;
         self.store.set_epoch_deadline(1);

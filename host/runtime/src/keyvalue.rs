@@ -19,6 +19,9 @@ const PAGE: usize = 100;
 /// Keys in one batch.
 const BATCH: usize = 1_000;
 
+/// Bytes that the host needs for a handle beside what the handle has read.
+const HANDLE_BYTES: usize = 256;
+
 impl From<BucketError> for Error {
     fn from(error: BucketError) -> Self {
         match error {
@@ -41,6 +44,24 @@ impl KeyvalueView<'_> {
     fn count(&mut self, bytes: usize) {
         self.meter.bytes(self.interface, bytes);
     }
+
+    /// Makes a handle that holds what it has read, and counts that as the guest's memory.
+    fn cas(&mut self, cas: CasHandle) -> Result<Result<Resource<CasHandle>, Error>> {
+        if !self.meter.hold(held(&cas)) {
+            return Ok(Err(Error::Other("the memory limit is reached".into())));
+        }
+        Ok(Ok(self.table.push(cas)?))
+    }
+
+    fn forget(&mut self, handle: Resource<CasHandle>) -> Result<CasHandle> {
+        let cas = self.table.delete(handle)?;
+        self.meter.release(held(&cas));
+        Ok(cas)
+    }
+}
+
+fn held(cas: &CasHandle) -> usize {
+    HANDLE_BYTES + cas.key.len() + cas.seen.as_ref().map_or(0, Bytes::len)
 }
 
 impl store::Host for KeyvalueView<'_> {
@@ -112,13 +133,13 @@ impl atomics::Host for KeyvalueView<'_> {
 
     async fn swap(&mut self, handle: Resource<CasHandle>, value: Vec<u8>) -> Result<Result<(), CasError>> {
         self.count(value.len());
-        let cas = self.table.delete(handle)?;
+        let cas = self.forget(handle)?;
         match cas.bucket.swap(&cas.key, cas.seen.as_deref(), value.into()).await {
             Ok(Swap::Done) => Ok(Ok(())),
-            Ok(Swap::Lost(seen)) => {
-                let again = self.table.push(CasHandle { seen, ..cas })?;
-                Ok(Err(CasError::CasFailed(again)))
-            }
+            Ok(Swap::Lost(seen)) => Ok(Err(match self.cas(CasHandle { seen, ..cas })? {
+                Ok(again) => CasError::CasFailed(again),
+                Err(error) => CasError::StoreError(error),
+            })),
             Err(error) => Ok(Err(CasError::StoreError(error.into()))),
         }
     }
@@ -130,11 +151,16 @@ impl atomics::HostCas for KeyvalueView<'_> {
         handle: Resource<OpenBucket>,
         key: String,
     ) -> Result<Result<Resource<CasHandle>, Error>> {
-        self.count(key.len());
         let bucket = self.bucket(&handle)?;
         match bucket.get(&key).await {
-            Ok(seen) => Ok(Ok(self.table.push(CasHandle { bucket, key, seen })?)),
-            Err(error) => Ok(Err(error.into())),
+            Ok(seen) => {
+                self.count(key.len() + seen.as_ref().map_or(0, Bytes::len));
+                self.cas(CasHandle { bucket, key, seen })
+            }
+            Err(error) => {
+                self.count(key.len());
+                Ok(Err(error.into()))
+            }
         }
     }
 
@@ -145,7 +171,7 @@ impl atomics::HostCas for KeyvalueView<'_> {
     }
 
     async fn drop(&mut self, handle: Resource<CasHandle>) -> Result<()> {
-        self.table.delete(handle)?;
+        self.forget(handle)?;
         Ok(())
     }
 }
@@ -164,13 +190,20 @@ impl batch::Host for KeyvalueView<'_> {
             return Ok(Err(error));
         }
         let bucket = self.bucket(&handle)?;
-        let mut values = Vec::with_capacity(keys.len());
+        let most = self.meter.limits().host_call_bytes;
+        let (mut values, mut bytes) = (Vec::with_capacity(keys.len()), 0);
         for key in keys {
             let value = match bucket.get(&key).await {
                 Ok(value) => value,
                 Err(error) => return Ok(Err(error.into())),
             };
-            self.count(key.len() + value.as_ref().map_or(0, Bytes::len));
+            let size = key.len() + value.as_ref().map_or(0, Bytes::len);
+            self.count(size);
+            bytes += size;
+            if bytes > most {
+                // The same key a thousand times is a thousand copies.
+                return Ok(Err(Error::Other(format!("the batch's values are more than {most} bytes"))));
+            }
             values.push(value.map(|value| (key, value.into())));
         }
         Ok(Ok(values))

@@ -47,9 +47,11 @@ pub use book::{Book, BookError};
 pub use cache::CacheError;
 pub use egress::{Egress, EgressError, HttpFailure, Origin, OriginPattern};
 pub use facts::Peer;
-pub use fault::{Blame, Fault};
+pub use fault::Fault;
 pub use gas::{CallPrice, Interface, Schedule, ScheduleError};
-pub use gate::{BucketSetting, FailureMode, Gate, GateParts, GateSetting, KeyField, Permit, Refusal, Unit};
+pub use gate::{
+    BucketSetting, FailureMode, Gate, GateParts, GateSetting, KeyField, NotAdmitted, Permit, Refusal, Unit,
+};
 pub use grants::{Access, Backend, Files, Grants};
 pub use inspect::{Import, Inspection, MAX_COMPONENT_BYTES, MalformedError};
 pub use limits::{Capacity, Limits, LimitsError, RawLimits, TenantTotals};

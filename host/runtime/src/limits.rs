@@ -19,7 +19,7 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Component-model handles of one store.
     pub handles: usize,
-    /// Bytes that one call may bring from the guest into the host.
+    /// Bytes that one call may bring from the guest into the host, and a batch of values back.
     pub host_call_bytes: usize,
     /// Calls into the host.
     pub host_calls: u64,
@@ -144,7 +144,7 @@ impl Default for TenantTotals {
     }
 }
 
-/// What the whole host may take. The pooling allocator, the queues and the caps of the listener all follow from it.
+/// What the whole host may take. The pooling allocators follow from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capacity {
     /// Instances of tenants' apps that live at the same time.

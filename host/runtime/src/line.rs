@@ -12,11 +12,11 @@
 
 use crate::bindings::admission::Ending;
 use crate::bindings::{Facts, Outcome, Usage};
-use crate::body::{BodyEnd, CountedRequest, RequestBody, ResponseBody, Tail, Ties};
+use crate::body::{BodyBounds, BodyEnd, CountedRequest, RequestBody, ResponseBody, Tail, Ties};
 use crate::book::Book;
-use crate::facts::{Peer, Target, facts, unix_ns};
+use crate::facts::{Peer, Target, Unreadable, facts, unix_ns};
 use crate::fault::Fault;
-use crate::gate::{Permit, Refusal};
+use crate::gate::{NotAdmitted, Permit, Refusal};
 use crate::load::App;
 use crate::place::Place;
 use crate::problem::End;
@@ -35,7 +35,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::time::timeout_at;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use wasmtime_wasi_http::WasiBody;
 
@@ -44,6 +46,8 @@ pub struct Line {
     house: ArcSwap<House>,
     book: Arc<dyn Book>,
     counters: Counters,
+    /// Every exchange from its admission to its record, also those that began in a house before this one.
+    exchanges: TaskTracker,
 }
 
 /// Requests that have no record, because they named no tenant.
@@ -58,7 +62,8 @@ pub struct Counters {
 impl Line {
     /// A line through this house, written into this book.
     pub fn new(house: House, book: Arc<dyn Book>) -> Arc<Self> {
-        Arc::new(Self { house: ArcSwap::from_pointee(house), book, counters: Counters::default() })
+        let house = ArcSwap::from_pointee(house);
+        Arc::new(Self { house, book, counters: Counters::default(), exchanges: TaskTracker::new() })
     }
 
     /// Changes the house. Requests under way end in the one they began in.
@@ -76,23 +81,25 @@ impl Line {
         &self.counters
     }
 
+    /// Requests that are not settled yet, whichever house they began in.
+    pub fn under_way(&self) -> usize {
+        self.exchanges.len()
+    }
+
     /// Answers one request. May be dropped at any time: what was admitted is settled all the same.
     pub async fn serve(
         self: &Arc<Self>,
         request: http::Request<RequestBody>,
         peer: Peer,
     ) -> Response<ResponseBody> {
-        let started = Instant::now();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
 
         // Facts.
-        let target = match Target::of(&parts) {
+        let target = match Target::of(&parts, &peer) {
             Ok(target) => target,
-            Err(unreadable) => {
-                self.counters.unreadable.fetch_add(1, Relaxed);
-                return own(End::Unreadable(unreadable.0), "");
-            }
+            Err(unreadable) => return self.unreadable(unreadable, ""),
         };
+        wire::clean_request_headers(&mut parts.headers);
 
         // Route.
         let house = self.house.load_full();
@@ -100,7 +107,10 @@ impl Line {
             self.counters.unrouted.fetch_add(1, Relaxed);
             return own(End::NoRoute, &target.request_id);
         };
-        let facts = facts(&parts, &peer, &target, &entry.route, &entry.resident.tenant.clients);
+        let facts = match facts(&parts, &peer, &target, &entry.route, &entry.resident.tenant.clients) {
+            Ok(facts) => facts,
+            Err(unreadable) => return self.unreadable(unreadable, &target.request_id),
+        };
 
         // Admit, run, respond and settle: in a task of its own.
         let (head, response) = oneshot::channel();
@@ -115,17 +125,24 @@ impl Line {
             app = facts.app,
             route = facts.route,
         );
-        let exchange = Exchange { line: self.clone(), entry: entry.clone(), facts, started, head, ended };
-        tokio::spawn(exchange.carry(parts, body, target).instrument(span));
+        let exchange = Exchange { line: self.clone(), entry: entry.clone(), facts, head, ended };
+        self.exchanges.spawn(exchange.carry(parts, body, target).instrument(span));
         match response.await {
             Ok(Head::Own(response)) => response.map(ResponseBody::ready),
-            Ok(Head::Guest(response, settled, tail, limit)) => {
+            Ok(Head::Guest { response, settled, tail, bounds }) => {
                 let announced = wire::content_length(response.headers());
                 let ties = Ties { ended: client, settled };
-                response.map(|body| ResponseBody::guest(body, tail, limit, announced, ties))
+                response.map(|body| ResponseBody::guest(body, tail, bounds, announced, ties))
             }
             Err(_) => own(End::Fault(Fault::Host), &request_id),
         }
+    }
+}
+
+impl Line {
+    fn unreadable(&self, unreadable: Unreadable, request_id: &str) -> Response<ResponseBody> {
+        self.counters.unreadable.fetch_add(1, Relaxed);
+        own(End::Unreadable(unreadable.0), request_id)
     }
 }
 
@@ -139,7 +156,12 @@ enum Head {
     /// A whole response, whose record is durable.
     Own(Response<Bytes>),
     /// A response whose body streams, and ends when told so.
-    Guest(Response<WasiBody>, oneshot::Receiver<bool>, Arc<Tail>, u64),
+    Guest {
+        response: Response<WasiBody>,
+        settled: oneshot::Receiver<bool>,
+        tail: Arc<Tail>,
+        bounds: BodyBounds,
+    },
 }
 
 /// One request from admission to its record.
@@ -147,7 +169,6 @@ struct Exchange {
     line: Arc<Line>,
     entry: Arc<Entry>,
     facts: Facts,
-    started: Instant,
     head: oneshot::Sender<Head>,
     ended: oneshot::Receiver<BodyEnd>,
 }
@@ -159,32 +180,50 @@ struct Ended {
     response: Option<Response<Bytes>>,
     /// To be told when the record is durable.
     settle: Option<oneshot::Sender<bool>>,
+    /// The body's end did not come in time, so it must not come any more.
+    cut: bool,
     /// Where the response goes.
     head: Option<oneshot::Sender<Head>>,
     /// Held to the end.
     _place: Option<Place>,
 }
 
+impl Ended {
+    /// Nothing to send, and nobody to tell.
+    fn of(ending: Ending) -> Self {
+        Self { ending, response: None, settle: None, cut: false, head: None, _place: None }
+    }
+}
+
 impl Exchange {
-    async fn carry(self, parts: Parts, body: RequestBody, target: Target) {
+    async fn carry(mut self, parts: Parts, body: RequestBody, target: Target) {
         let (line, entry, facts) = (self.line.clone(), self.entry.clone(), self.facts.clone());
         let announced = wire::content_length(&parts.headers).or(body.size_hint().exact());
-        let ended = match self.admit(announced).await {
-            Ok((app, place, permit)) => self.run(app, place, permit, parts, body, target).await,
-            Err(refused) => self.refuse(refused),
+        let through = async {
+            match self.admit(announced).await {
+                Ok((app, place, permit)) => self.run(app, place, permit, parts, body, target).await,
+                Err(refused) => self.refuse(refused),
+            }
         };
+        let ended = AssertUnwindSafe(through).catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!(target: "tollgate::gate", "admission panicked");
+            Ended::of(record::ending(Outcome::Failed(Fault::Host.code().into()), Vec::new()))
+        });
         settle(&line, &entry, &facts, ended).await;
     }
 
     /// A place to run, then the gate's leave. The permit is noted in the book before anything runs.
-    async fn admit(&self, announced: Option<u64>) -> Result<(Arc<App>, Place, Permit), Refused> {
-        let route = &self.entry.route;
-        let tenant = &self.entry.resident.tenant;
+    async fn admit(&mut self, announced: Option<u64>) -> Result<(Arc<App>, Place, Permit), Refused> {
+        let entry = self.entry.clone();
+        let (route, tenant) = (&entry.route, &entry.resident.tenant);
         let app = route.app.clone().ok_or(End::AppRefused)?;
         if announced.is_some_and(|bytes| bytes > app.limits.request_body_bytes) {
             return Err(End::BodyTooLarge.into());
         }
-        let place = self.entry.resident.places.take().await.map_err(|_| End::Saturated)?;
+        let place = entry.resident.places.take().await.map_err(|_| End::Saturated)?;
+        if self.client_left() {
+            return Err(Refused { outcome: Outcome::Abandoned, ..End::Saturated.into() });
+        }
         let permit = tenant.gate.admit(&self.facts, route.failure).await?;
         let note = record::interrupted(&self.facts, &permit.policies);
         if let Err(error) = self.line.book.admitted(&note) {
@@ -209,9 +248,11 @@ impl Exchange {
         let tail = Arc::new(Tail::default());
         let body = CountedRequest::new(body, app.limits.request_body_bytes, bytes_in.clone()).boxed_unsync();
         let request = wire::request_for_guest(parts, body, &target, &self.facts);
+        // What came before was no work of the guest's.
+        let started = Instant::now();
         let job = Job {
             request_id: self.facts.request_id.clone(),
-            started: self.started,
+            started,
             request,
             bytes_in,
             tail: tail.clone(),
@@ -222,15 +263,19 @@ impl Exchange {
         let (settle, settled) = oneshot::channel();
         let mut head = Some(self.head);
         let mut whole = None;
-        let limit = app.limits.response_body_bytes;
+        let deadline = started + app.limits.deadline;
+        let bounds = BodyBounds { bytes: app.limits.response_body_bytes, deadline };
         let request_id = self.facts.request_id.as_str();
         let deliver = |response: Response<WasiBody>| {
             let response = wire::response_from_guest(response, &rate_headers, request_id)?;
             if no_body || wire::has_no_body(&response) {
-                whole = Some(response.map(|_| Bytes::new()));
+                // The guest may go on writing, and must not find that nobody reads.
+                let (parts, body) = response.into_parts();
+                tokio::spawn(drained(body));
+                whole = Some(Response::from_parts(parts, Bytes::new()));
             } else if let Some(head) = head.take() {
                 // If the connection is gone, the body's end says so.
-                let _ = head.send(Head::Guest(response, settled, tail, limit));
+                let _ = head.send(Head::Guest { response, settled, tail, bounds });
             }
             Ok(())
         };
@@ -240,7 +285,8 @@ impl Exchange {
             let mut ending = record::ending(Outcome::Failed(Fault::Host.code().into()), policies);
             ending.charges = charges;
             let response = head.is_some().then(|| End::Fault(Fault::Host).response(request_id));
-            return Ended { ending, response, settle: Some(settle), head, _place: Some(place) };
+            let settle = Some(settle);
+            return Ended { response, settle, head, _place: Some(place), ..Ended::of(ending) };
         };
         let response = match (&head, ran.fault) {
             (None, _) => None,
@@ -250,23 +296,30 @@ impl Exchange {
             (Some(_), None) => whole,
         };
         let status = response.as_ref().map(|response| response.status().as_u16());
-        let outcome = outcome(&mut ran, head.is_none(), status).await;
-        Ended { ending: ended(&app, ran, outcome), response, settle: Some(settle), head, _place: Some(place) }
+        let (outcome, cut) = outcome(&mut ran, head.is_none(), status, deadline).await;
+        let (ending, settle) = (ended(&app, ran, outcome), Some(settle));
+        Ended { response, settle, cut, head, _place: Some(place), ..Ended::of(ending) }
+    }
+
+    /// Whether nobody waits for the answer any more. A flood of requests that are taken back at once begins none.
+    fn client_left(&mut self) -> bool {
+        matches!(self.ended.try_recv(), Err(TryRecvError::Closed))
     }
 
     fn refuse(self, refused: Refused) -> Ended {
         let Refused { end, outcome, policies, headers, metadata, charges } = refused;
         let response = wire::with_headers(end.response(&self.facts.request_id), &headers);
         let ending = Ending { metadata, charges, ..record::ending(outcome, policies) };
-        Ended { ending, response: Some(response), settle: None, head: Some(self.head), _place: None }
+        Ended { response: Some(response), head: Some(self.head), ..Ended::of(ending) }
     }
 }
 
 /// Has the record made and written, and then lets the response go.
 async fn settle(line: &Line, entry: &Entry, facts: &Facts, ended: Ended) {
-    let Ended { ending, response, settle, head, _place } = ended;
+    let Ended { ending, response, settle, cut, head, _place } = ended;
     let gate = &entry.resident.tenant.gate;
-    let record = match gate.settle(facts, &ending).await {
+    let settled = AssertUnwindSafe(gate.settle(facts, &ending)).catch_unwind().await;
+    let record = match settled.unwrap_or_else(|_| Err("the settling panicked".into())) {
         Ok(record) => record,
         Err(error) => {
             let mut ending = ending;
@@ -296,7 +349,7 @@ async fn settle(line: &Line, entry: &Entry, facts: &Facts, ended: Ended) {
     let durable = written.is_ok();
     if let Some(settle) = settle {
         // A body that is gone needs no word.
-        let _ = settle.send(durable);
+        let _ = settle.send(durable && !cut);
     }
     if let (Some(head), Some(response)) = (head, response) {
         let response = if durable { response } else { End::BookClosed.response(&facts.request_id) };
@@ -304,26 +357,40 @@ async fn settle(line: &Line, entry: &Entry, facts: &Facts, ended: Ended) {
     }
 }
 
-/// What happened in the end, once the run is over and the body too.
-async fn outcome(ran: &mut Ran, sent: bool, status: Option<u16>) -> Outcome {
+/// What happened in the end, once the run is over and the body too; and whether the body must be cut, because by the
+/// deadline the client had not read it.
+async fn outcome(ran: &mut Ran, sent: bool, status: Option<u16>, deadline: Instant) -> (Outcome, bool) {
     if let Some(fault) = ran.fault {
-        return Outcome::Failed(fault.code().into());
+        return (Outcome::Failed(fault.code().into()), false);
     }
     if !sent {
-        return match ran.body_end {
+        let outcome = match ran.body_end {
             Some(BodyEnd::Abandoned) => Outcome::Abandoned,
             _ => status.map_or(Outcome::Abandoned, Outcome::Answered),
         };
+        return (outcome, false);
     }
     let end = match ran.body_end {
         Some(end) => end,
-        None => (&mut ran.ended).await.unwrap_or(BodyEnd::Abandoned),
+        None => match timeout_at(deadline.into(), &mut ran.ended).await {
+            Ok(end) => end.unwrap_or(BodyEnd::Abandoned),
+            Err(_) => {
+                ran.tail.fail(Fault::Deadline);
+                return (Outcome::Failed(Fault::Deadline.code().into()), true);
+            }
+        },
     };
-    match end {
+    let outcome = match end {
         BodyEnd::Whole => Outcome::Answered(ran.status),
         BodyEnd::Cut(fault) => Outcome::Failed(fault.code().into()),
         BodyEnd::Abandoned => Outcome::Abandoned,
-    }
+    };
+    (outcome, false)
+}
+
+/// Reads a body that is not sent, to its end.
+async fn drained(mut body: WasiBody) {
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 /// A run's ending, with what it took and what it might have taken.
@@ -390,8 +457,12 @@ impl From<End> for Refused {
     }
 }
 
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
+impl From<NotAdmitted> for Refused {
+    fn from(not: NotAdmitted) -> Self {
+        let refusal = match not {
+            NotAdmitted::Busy => return End::Saturated.into(),
+            NotAdmitted::Refused(refusal) => refusal,
+        };
         match refusal {
             Refusal::Denied(denied) => Self {
                 outcome: Outcome::Denied,

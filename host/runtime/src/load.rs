@@ -7,10 +7,10 @@ use crate::inspect::{Inspection, MalformedError};
 use crate::limits::Limits;
 use crate::link;
 use crate::names::Name;
-use crate::runtime::Runtime;
+use crate::runtime::{KeepsIdle, Runtime};
 use crate::seams::BucketError;
 use crate::state::State;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tollgate_trust::Verified;
@@ -77,6 +77,23 @@ pub enum LoadError {
         name: String,
         /// Why.
         source: MalformedError,
+    },
+    /// The signed release does not list the imports that the component has.
+    #[error(
+        "component `{name}` {}\n  help: build and sign it again with `tollgate sign`, which lists what it imports",
+        if *listed {
+            format!("does not import `{import}`, which its signature lists")
+        } else {
+            format!("imports `{import}`, which its signature does not list")
+        }
+    )]
+    NotAsSigned {
+        /// The component.
+        name: String,
+        /// The first import that is in one and not in the other.
+        import: String,
+        /// Whether it is the signature that has it.
+        listed: bool,
     },
     /// An import that no grant covers.
     #[error(
@@ -179,6 +196,14 @@ impl App {
     }
 }
 
+impl KeepsIdle for App {
+    fn drop_idle(&self) {
+        // Dropped after the lock is.
+        let idle = std::mem::take(&mut *self.idle.lock());
+        drop(idle);
+    }
+}
+
 impl Runtime {
     /// Loads an app from a component whose signature was checked: reads its imports, refuses what was not granted,
     /// compiles it away from the serving threads, links it, and opens its stores.
@@ -199,7 +224,7 @@ impl Runtime {
             |source| LoadError::Compile { name: label.clone(), source: CacheError::Compile(source) };
         let linker = link::linker(&self.engines.apps, &spec.grants).map_err(compile)?;
         let pre = pre(&linker, &compiled, proxy).map_err(compile)?;
-        Ok(Arc::new(App {
+        let app = Arc::new(App {
             runtime: self.clone(),
             digest,
             pre,
@@ -212,14 +237,16 @@ impl Runtime {
             limits: Arc::new(spec.limits),
             mode: spec.mode,
             idle: parking_lot::Mutex::default(),
-        }))
+        });
+        let known: Arc<dyn KeepsIdle> = app.clone();
+        self.note(Arc::downgrade(&known));
+        Ok(app)
     }
 
     /// Everything about an app that can be told without compiling it.
     pub fn check_app(&self, component: &Verified, spec: &AppSpec) -> Result<Inspection, LoadError> {
         let name = format!("{}/{}", spec.tenant, spec.name);
-        let inspection = Inspection::of(component.bytes())
-            .map_err(|source| LoadError::Malformed { name: name.clone(), source })?;
+        let inspection = inspect(&name, component)?;
         if let Some(import) = inspection.ungranted(&spec.grants) {
             return Err(not_granted(name, import, &spec.manifest));
         }
@@ -274,6 +301,23 @@ impl Runtime {
             stores.insert(store.clone(), bucket);
         }
         Ok(GuestStores(Arc::new(stores)))
+    }
+}
+
+/// Reads a component, and holds its imports against those that were signed: whoever read the release knows what the
+/// component asks for.
+pub(crate) fn inspect(name: &str, component: &Verified) -> Result<Inspection, LoadError> {
+    let inspection = Inspection::of(component.bytes())
+        .map_err(|source| LoadError::Malformed { name: name.to_owned(), source })?;
+    let imports: BTreeSet<&str> = inspection.imports.iter().map(|import| import.name.as_str()).collect();
+    let listed: BTreeSet<&str> = component.release().imports.iter().map(String::as_str).collect();
+    match imports.symmetric_difference(&listed).next() {
+        None => Ok(inspection),
+        Some(import) => Err(LoadError::NotAsSigned {
+            name: name.to_owned(),
+            import: (*import).to_owned(),
+            listed: listed.contains(import),
+        }),
     }
 }
 

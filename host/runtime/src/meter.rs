@@ -55,8 +55,8 @@ impl Meter {
     }
 
     /// Begins the next run of a reused instance: all counts from zero, but the memory that it still holds.
-    pub(crate) fn begin(&mut self, clock: Arc<RunClock>) {
-        let fresh = Self::new(&self.engine, self.schedule.clone(), self.limits.clone(), clock);
+    pub(crate) fn begin(&mut self, clock: Arc<RunClock>, limits: Arc<Limits>) {
+        let fresh = Self::new(&self.engine, self.schedule.clone(), limits, clock);
         let held = self.memory_now;
         *self = Self { call_gas: 0, memory_now: held, memory_most: held, ..fresh };
     }
@@ -168,13 +168,13 @@ impl Meter {
         &self.limits
     }
 
-    /// Takes memory if the sum stays within the limit.
-    fn grow(&mut self, bytes: usize) -> bool {
+    /// Counts memory that the host holds for the guest, if the sum stays within the limit.
+    #[must_use]
+    pub(crate) fn hold(&mut self, bytes: usize) -> bool {
         match self.memory_now.checked_add(bytes) {
             Some(sum) if sum <= self.limits.memory_bytes => {
                 self.memory_now = sum;
                 self.memory_most = self.memory_most.max(sum);
-                self.memory_pending = bytes;
                 true
             }
             _ => {
@@ -182,6 +182,17 @@ impl Meter {
                 false
             }
         }
+    }
+
+    /// Gives back what [`Meter::hold`] counted.
+    pub(crate) fn release(&mut self, bytes: usize) {
+        self.memory_now = self.memory_now.saturating_sub(bytes);
+    }
+
+    /// As [`Meter::hold`], for what the engine asks before it grows a memory or table, and may then fail to.
+    fn grow(&mut self, bytes: usize) -> bool {
+        self.memory_pending = bytes;
+        self.hold(bytes)
     }
 }
 

@@ -3,7 +3,7 @@
 //! A document has a fixed type, title and status, and the request's id. What happened inside stands in the log under
 //! that id, and nowhere else.
 
-use crate::fault::{Blame, Fault};
+use crate::fault::Fault;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
@@ -51,10 +51,11 @@ impl End {
             Self::BookClosed => {
                 (StatusCode::SERVICE_UNAVAILABLE, "audit-unavailable", "no record could be made")
             }
+            Self::Fault(Fault::Saturated) => Self::Saturated.parts(),
             Self::Fault(fault) => {
-                let status = match (fault, fault.blame()) {
-                    (Fault::Deadline | Fault::CpuTime | Fault::HostWait, _) => StatusCode::GATEWAY_TIMEOUT,
-                    (_, Blame::Host) => StatusCode::INTERNAL_SERVER_ERROR,
+                let status = match fault {
+                    Fault::Deadline | Fault::CpuTime | Fault::HostWait => StatusCode::GATEWAY_TIMEOUT,
+                    fault if fault.is_the_hosts() => StatusCode::INTERNAL_SERVER_ERROR,
                     _ => StatusCode::BAD_GATEWAY,
                 };
                 (status, fault.code(), "the app failed to answer")
@@ -102,6 +103,7 @@ mod tests {
             (End::Denied, 403),
             (End::Limited, 429),
             (End::Saturated, 503),
+            (End::Fault(Fault::Saturated), 503),
         ] {
             assert_eq!(end.response("").status().as_u16(), status, "{end:?}");
         }

@@ -12,7 +12,7 @@ use crate::instance::Idle;
 use crate::load::{App, Mode};
 use crate::meter::Meter;
 use crate::state::{Parts, State};
-use crate::stdio::{GuestLog, GuestStream, LogCounts};
+use crate::stdio::{GuestLog, LogCounts, StreamName};
 use crate::store::{armed, metered};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -24,9 +24,13 @@ use tokio::sync::oneshot;
 use wasmtime_wasi::{FsPerms, WasiCtx};
 use wasmtime_wasi_http::WasiBody;
 
+/// Instances that an app keeps idle, however many it had at one time.
+const IDLE_MOST: usize = 8;
+
 /// One request for an app.
 pub(crate) struct Job {
     pub(crate) request_id: String,
+    /// When the guest's clocks begin.
     pub(crate) started: Instant,
     pub(crate) request: http::Request<WasiBody>,
     pub(crate) bytes_in: Arc<AtomicU64>,
@@ -64,16 +68,21 @@ impl App {
         head: impl FnOnce(http::Response<WasiBody>) -> Result<(), Fault>,
     ) -> Ran {
         let clock = Arc::new(RunClock::start(job.started));
-        let log = Arc::new(self.guest_log(&job.request_id));
         let mut slot = self.idle.lock().pop();
         let warm = slot.is_some();
+        let log = match &slot {
+            Some(idle) => idle.log.clone(),
+            None => GuestLog::new(&self.tenant, &self.name, &self.limits, &job.request_id),
+        };
+        // Dropped before the instance, should anything in here panic: then the body must not end as if it were whole.
+        let mut panicking = FailOnDrop(Some(job.tail.clone()));
         let mut status = 0;
         let (sender, mut answer) = futures::channel::oneshot::channel();
         let request = std::mem::take(&mut job.request);
         let (stop, body_end) = {
             let work = async {
                 let idle = match &mut slot {
-                    Some(idle) => idle.begin(&clock)?,
+                    Some(idle) => idle.begin(&clock, &job.request_id)?,
                     None => slot.insert(self.instantiate(&clock, &log).await?),
                 };
                 idle.answer(request, sender).await
@@ -140,6 +149,7 @@ impl App {
             .await;
             (stop, body_end)
         };
+        panicking.0 = None;
         let fault = self.fault(&stop, slot.as_ref());
         if let Some(fault) = fault {
             job.tail.fail(fault);
@@ -154,7 +164,7 @@ impl App {
             tail: job.tail,
             calls: slot.as_ref().map(|idle| idle.store.data().meter.calls().collect()).unwrap_or_default(),
             outgoing_requests: slot.as_ref().map_or(0, |idle| idle.store.data().outgoing_requests()),
-            log: *log.counts.lock(),
+            log: log.end(),
             warm,
         };
         if matches!(stop, Stop::Done)
@@ -171,7 +181,7 @@ impl App {
     /// Why no instance can be made.
     pub async fn try_instance(&self) -> Result<(), Fault> {
         let clock = Arc::new(RunClock::start(Instant::now()));
-        let log = Arc::new(self.guest_log("none"));
+        let log = GuestLog::new(&self.tenant, &self.name, &self.limits, "none");
         match metered(&clock, &self.limits, self.instantiate(&clock, &log)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(Fault::of(&error, false)),
@@ -183,22 +193,24 @@ impl App {
     fn keep(&self, mut idle: Idle) {
         let Mode::Serial { reuse } = self.mode else { return };
         idle.uses += 1;
-        if idle.uses < reuse {
-            self.idle.lock().push(idle);
+        let mut kept = self.idle.lock();
+        if idle.uses < reuse && kept.len() < IDLE_MOST {
+            kept.push(idle);
         }
     }
 
-    fn guest_log(&self, request_id: &str) -> GuestLog {
-        GuestLog {
-            tenant: self.tenant.clone(),
-            app: self.name.clone(),
-            request_id: request_id.to_owned(),
-            limits: self.limits.clone(),
-            counts: Default::default(),
-        }
-    }
-
+    /// Makes an instance. When the pool is full, what other apps keep idle goes first.
     async fn instantiate(&self, clock: &Arc<RunClock>, log: &Arc<GuestLog>) -> wasmtime::Result<Idle> {
+        match self.instantiate_once(clock, log).await {
+            Err(error) if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() => {
+                self.runtime.drop_idle();
+                self.instantiate_once(clock, log).await
+            }
+            made => made,
+        }
+    }
+
+    async fn instantiate_once(&self, clock: &Arc<RunClock>, log: &Arc<GuestLog>) -> wasmtime::Result<Idle> {
         let engine = &self.runtime.engines.apps;
         let state = State::new(Parts {
             meter: Meter::new(engine, self.runtime.schedule.clone(), self.limits.clone(), clock.clone()),
@@ -218,7 +230,7 @@ impl App {
         });
         let mut store = armed(engine, state)?;
         let proxy = self.pre.instantiate_async(&mut store).await?;
-        Ok(Idle { store, proxy, uses: 0 })
+        Ok(Idle { store, proxy, log: log.clone(), uses: 0 })
     }
 
     /// Why the run ended badly, if it did.
@@ -238,6 +250,17 @@ impl App {
             }
         };
         Some(fault)
+    }
+}
+
+/// Fails a body when dropped.
+struct FailOnDrop(Option<Arc<Tail>>);
+
+impl Drop for FailOnDrop {
+    fn drop(&mut self) {
+        if let Some(tail) = &self.0 {
+            tail.fail(Fault::Host);
+        }
     }
 }
 
@@ -274,7 +297,7 @@ fn usage(slot: Option<&Idle>, clock: &RunClock, bytes_in: &AtomicU64) -> Usage {
 /// The WASI context that these grants make.
 fn wasi(grants: &Grants, log: &Arc<GuestLog>) -> wasmtime::Result<WasiCtx> {
     let mut builder = WasiCtx::builder();
-    builder.stdout(GuestStream::new(log, "stdout")).stderr(GuestStream::new(log, "stderr"));
+    builder.stdout(log.stream(StreamName::Stdout)).stderr(log.stream(StreamName::Stderr));
     for (name, value) in &grants.environment {
         builder.env(name, value);
     }

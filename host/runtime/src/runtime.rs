@@ -5,8 +5,9 @@ use crate::engine::Engines;
 use crate::gas::Schedule;
 use crate::limits::Capacity;
 use crate::seams::{Buckets, Transport};
+use parking_lot::Mutex;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio::sync::Semaphore;
 
 /// What a runtime is made of.
@@ -32,6 +33,14 @@ pub struct Runtime {
     pub(crate) compile_turn: Semaphore,
     pub(crate) buckets: Arc<dyn Buckets>,
     pub(crate) transport: Arc<dyn Transport>,
+    /// Every app that was loaded, and may be gone.
+    pub(crate) apps: Mutex<Vec<Weak<dyn KeepsIdle>>>,
+}
+
+/// What keeps instances for later.
+pub(crate) trait KeepsIdle: Send + Sync {
+    /// Lets them go.
+    fn drop_idle(&self);
 }
 
 /// A runtime that can't start.
@@ -57,7 +66,23 @@ impl Runtime {
             compile_turn: Semaphore::new(1),
             buckets: options.buckets,
             transport: options.transport,
+            apps: Mutex::default(),
         }))
+    }
+
+    /// Notes an app, and forgets those that are gone.
+    pub(crate) fn note(&self, app: Weak<dyn KeepsIdle>) {
+        let mut apps = self.apps.lock();
+        apps.retain(|app| app.strong_count() > 0);
+        apps.push(app);
+    }
+
+    /// Drops every instance that waits for its next request.
+    pub(crate) fn drop_idle(&self) {
+        let apps: Vec<Arc<dyn KeepsIdle>> = self.apps.lock().iter().filter_map(Weak::upgrade).collect();
+        for app in apps {
+            app.drop_idle();
+        }
     }
 
     /// The gas schedule in force.

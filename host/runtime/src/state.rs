@@ -149,7 +149,7 @@ impl State {
 
     /// Begins the next run of a reused instance: every count from zero.
     pub(crate) fn begin(&mut self, clock: &Arc<RunClock>) {
-        self.meter.begin(clock.clone());
+        self.meter.begin(clock.clone(), self.meter.limits().clone());
         self.outgoing.sent = 0;
         self.outgoing.deadline = clock.started() + self.meter.limits().deadline;
     }

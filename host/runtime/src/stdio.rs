@@ -10,18 +10,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 /// Bytes that a guest may write in one call.
 const WRITE_BYTES: usize = 64 << 10;
 
-/// Where lines go, and how many may still come. Shared by the stdout and the stderr of one run.
+/// Where the lines of one instance go, and how many may still come in its present run. Shared by stdout and stderr.
 pub(crate) struct GuestLog {
-    pub(crate) tenant: Name,
-    pub(crate) app: Name,
-    pub(crate) request_id: String,
-    pub(crate) limits: Arc<Limits>,
-    pub(crate) counts: Mutex<LogCounts>,
+    tenant: Name,
+    app: Name,
+    limits: Arc<Limits>,
+    run: Mutex<LogRun>,
+}
+
+/// What belongs to one run of an instance.
+#[derive(Default)]
+struct LogRun {
+    request_id: String,
+    counts: LogCounts,
+    partial: [Partial; 2],
 }
 
 /// What was logged, and what was not.
@@ -31,19 +38,110 @@ pub(crate) struct LogCounts {
     pub(crate) dropped: u32,
 }
 
+/// A line that has no end yet.
+#[derive(Default)]
+struct Partial {
+    bytes: Vec<u8>,
+    cut: usize,
+}
+
+/// Which of the two streams.
+#[derive(Clone, Copy)]
+pub(crate) enum StreamName {
+    Stdout,
+    Stderr,
+}
+
 impl GuestLog {
-    fn line(&self, stream: &'static str, bytes: &[u8], cut: usize) {
-        {
-            let mut counts = self.counts.lock();
-            if counts.lines >= self.limits.log_lines {
-                counts.dropped = counts.dropped.saturating_add(1);
-                return;
+    /// For the first run of an instance.
+    pub(crate) fn new(tenant: &Name, app: &Name, limits: &Arc<Limits>, request_id: &str) -> Arc<Self> {
+        let run = LogRun { request_id: request_id.to_owned(), ..LogRun::default() };
+        Arc::new(Self {
+            tenant: tenant.clone(),
+            app: app.clone(),
+            limits: limits.clone(),
+            run: Mutex::new(run),
+        })
+    }
+
+    /// Begins the next run of a reused instance: other lines, counted anew.
+    pub(crate) fn begin(&self, request_id: &str) {
+        *self.run.lock() = LogRun { request_id: request_id.to_owned(), ..LogRun::default() };
+    }
+
+    /// Ends a run. The last line may have had no end.
+    pub(crate) fn end(&self) -> LogCounts {
+        let mut run = self.run.lock();
+        for stream in [StreamName::Stdout, StreamName::Stderr] {
+            let partial = std::mem::take(run.partial(stream));
+            if !partial.bytes.is_empty() {
+                self.line(&mut run, stream, &partial);
             }
-            counts.lines += 1;
         }
-        let text = String::from_utf8_lossy(bytes);
-        let (tenant, app, request_id) = (self.tenant.as_str(), self.app.as_str(), self.request_id.as_str());
-        tracing::info!(target: "tollgate::guest", tenant, app, request_id, stream, cut_bytes = cut, line = %text);
+        run.counts
+    }
+
+    /// One of the guest's two streams.
+    pub(crate) fn stream(self: &Arc<Self>, name: StreamName) -> GuestStream {
+        GuestStream { log: self.clone(), name }
+    }
+
+    fn line(&self, run: &mut LogRun, stream: StreamName, partial: &Partial) {
+        if run.counts.lines >= self.limits.log_lines {
+            run.counts.dropped = run.counts.dropped.saturating_add(1);
+            return;
+        }
+        run.counts.lines += 1;
+        let text = String::from_utf8_lossy(&partial.bytes);
+        let (tenant, app, request_id) = (self.tenant.as_str(), self.app.as_str(), run.request_id.as_str());
+        tracing::info!(
+            target: "tollgate::guest",
+            tenant,
+            app,
+            request_id,
+            stream = stream.as_str(),
+            cut_bytes = partial.cut,
+            line = %text
+        );
+    }
+
+    fn take(&self, stream: StreamName, bytes: &[u8]) {
+        let most = self.limits.log_line_bytes;
+        let mut run = self.run.lock();
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (text, ends) = match piece.split_last() {
+                Some((b'\n', text)) => (text, true),
+                _ => (piece, false),
+            };
+            let partial = run.partial(stream);
+            let room = most.saturating_sub(partial.bytes.len()).min(text.len());
+            let (kept, cut) = text.split_at(room);
+            partial.bytes.extend_from_slice(kept);
+            partial.cut += cut.len();
+            if ends {
+                let partial = std::mem::take(partial);
+                self.line(&mut run, stream, &partial);
+            }
+        }
+    }
+}
+
+impl LogRun {
+    fn partial(&mut self, stream: StreamName) -> &mut Partial {
+        let [stdout, stderr] = &mut self.partial;
+        match stream {
+            StreamName::Stdout => stdout,
+            StreamName::Stderr => stderr,
+        }
+    }
+}
+
+impl StreamName {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
     }
 }
 
@@ -51,51 +149,7 @@ impl GuestLog {
 #[derive(Clone)]
 pub(crate) struct GuestStream {
     log: Arc<GuestLog>,
-    name: &'static str,
-    partial: Arc<Mutex<Partial>>,
-}
-
-#[derive(Default)]
-struct Partial {
-    bytes: Vec<u8>,
-    cut: usize,
-}
-
-impl GuestStream {
-    pub(crate) fn new(log: &Arc<GuestLog>, name: &'static str) -> Self {
-        Self { log: log.clone(), name, partial: Arc::default() }
-    }
-
-    fn take(&self, bytes: &[u8]) {
-        let most = self.log.limits.log_line_bytes;
-        let mut partial = self.partial.lock();
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let (text, ends) = match piece.split_last() {
-                Some((b'\n', text)) => (text, true),
-                _ => (piece, false),
-            };
-            let room = most.saturating_sub(partial.bytes.len()).min(text.len());
-            let (kept, cut) = text.split_at(room);
-            partial.bytes.extend_from_slice(kept);
-            partial.cut += cut.len();
-            if ends {
-                self.log.line(self.name, &partial.bytes, partial.cut);
-                *partial = Partial::default();
-            }
-        }
-    }
-}
-
-/// The last line may have no end.
-impl Drop for GuestStream {
-    fn drop(&mut self) {
-        if Arc::strong_count(&self.partial) == 1 {
-            let partial = self.partial.lock();
-            if !partial.bytes.is_empty() {
-                self.log.line(self.name, &partial.bytes, partial.cut);
-            }
-        }
-    }
+    name: StreamName,
 }
 
 impl IsTerminal for GuestStream {
@@ -121,7 +175,10 @@ impl Pollable for GuestStream {
 
 impl OutputStream for GuestStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.take(&bytes);
+        if bytes.len() > WRITE_BYTES {
+            return Err(StreamError::trap("more was written to a stream than it had said it takes"));
+        }
+        self.log.take(self.name, &bytes);
         Ok(())
     }
 
@@ -136,8 +193,10 @@ impl OutputStream for GuestStream {
 
 impl AsyncWrite for GuestStream {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.take(bytes);
-        Poll::Ready(Ok(bytes.len()))
+        // A part at a time, so that a guest's clock is looked at in between.
+        let some = bytes.get(..WRITE_BYTES).unwrap_or(bytes);
+        self.log.take(self.name, some);
+        Poll::Ready(Ok(some.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

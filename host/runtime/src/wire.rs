@@ -5,15 +5,16 @@ use crate::facts::Target;
 use crate::fault::Fault;
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::{HeaderMap, Response, StatusCode, Uri};
+use http::{HeaderMap, Response, StatusCode};
 use wasmtime_wasi_http::WasiBody;
 
 /// Headers of one connection (RFC 9110, section 7.6.1), which no gateway passes on.
 const HOP_BY_HOP: [HeaderName; 5] = [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
-const HOP_BY_HOP_OLD: [&str; 3] = ["keep-alive", "proxy-connection", "proxy-authenticate"];
+const HOP_BY_HOP_OLD: [&str; 4] =
+    ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"];
 
 /// Headers that say where a request came from. A client's are dropped; the host sets its own.
 const FORWARDED: [&str; 8] = [
@@ -56,8 +57,26 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// The request as the guest gets it: the path in the spelling that the gate saw, and no header that pretends to come
-/// from the host.
+/// Drops what neither the gate nor the app may see of a client's headers: those of its connection, and those that
+/// pretend to come from the host.
+pub(crate) fn clean_request_headers(headers: &mut HeaderMap) {
+    drop_hop_by_hop(headers);
+    drop_ours(headers);
+    for name in FORWARDED {
+        headers.remove(name);
+    }
+}
+
+fn drop_ours(headers: &mut HeaderMap) {
+    let ours: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with(OURS)).cloned().collect();
+    for name in ours {
+        headers.remove(name);
+    }
+}
+
+/// The request as the guest gets it, from clean headers: the target in the spelling that the gate saw, and what the
+/// host says of the client.
 pub(crate) fn request_for_guest(
     parts: Parts,
     body: WasiBody,
@@ -65,31 +84,14 @@ pub(crate) fn request_for_guest(
     facts: &Facts,
 ) -> http::Request<WasiBody> {
     let mut request = http::Request::new(body);
-    let path = match parts.uri.query() {
-        Some(query) => format!("{}?{query}", target.path),
-        None => target.path.clone(),
-    };
-    let authority = parts.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
-    let authority =
-        parts.uri.authority().map(|authority| authority.as_str()).or(authority).unwrap_or(&target.host);
-    // The path was checked and the authority parsed when the target was made.
-    *request.uri_mut() = Uri::builder()
-        .scheme(facts.scheme.as_str())
-        .authority(authority)
-        .path_and_query(path)
-        .build()
-        .unwrap_or(parts.uri);
+    *request.uri_mut() = target.uri.clone();
     *request.method_mut() = parts.method;
     let mut headers = parts.headers;
-    drop_hop_by_hop(&mut headers);
-    let ours: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(OURS)).cloned().collect();
-    for name in ours {
-        headers.remove(name);
-    }
-    for name in FORWARDED {
-        headers.remove(name);
-    }
+    set(
+        &mut headers,
+        HOST,
+        target.uri.authority().map_or(target.host.as_str(), |authority| authority.as_str()),
+    );
     set(&mut headers, HeaderName::from_static("x-forwarded-for"), &facts.client_address);
     set(&mut headers, HeaderName::from_static("x-forwarded-proto"), &facts.scheme);
     set(&mut headers, REQUEST_ID, &facts.request_id);
@@ -119,6 +121,7 @@ pub(crate) fn response_from_guest(
         return Err(Fault::BadResponse);
     }
     drop_hop_by_hop(headers);
+    drop_ours(headers);
     set(headers, REQUEST_ID, request_id);
     for (name, value) in rate_headers {
         if let Ok(name) = name.parse::<HeaderName>() {

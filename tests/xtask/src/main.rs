@@ -1,7 +1,8 @@
-//! The build steps that are not cargo's own: `cargo xtask guests`, `cargo xtask test`, `cargo xtask demo`.
+//! The build steps that are not cargo's own: `cargo xtask guests`, `test`, `demo`, `bench`.
 //!
 //! Everything is derived from the folders of the workspace; a new guest needs no line here.
 
+mod bench;
 mod demo;
 mod guests;
 mod process;
@@ -30,6 +31,8 @@ enum Command {
     Test(test::Args),
     /// Build and sign the samples and start a host with two tenants on 127.0.0.1.
     Demo(demo::Args),
+    /// Build what one benchmark needs, and run it.
+    Bench(bench::Args),
     /// Prepare the compiler for guests, and nothing else.
     Toolchain(toolchain::Args),
 }
@@ -50,6 +53,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Guests(args) => guests::run(&workspace, &args).map(|_| ExitCode::SUCCESS),
         Command::Test(args) => test::run(&workspace, &args),
         Command::Demo(args) => demo::run(&workspace, &args),
+        Command::Bench(args) => bench::run(&workspace, &args),
         Command::Toolchain(args) => toolchain::run(&workspace, &args).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -47,6 +47,7 @@ impl Store for Memory {
     }
 
     fn delete_many(&self, keys: &[String]) -> Result<(), String> {
+        assert!(keys.len() <= 1_000, "the host takes no larger batch");
         if self.fail.get() == Some(Failure::Delete) {
             return Err("not now".into());
         }

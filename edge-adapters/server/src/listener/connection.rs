@@ -152,10 +152,12 @@ impl Server {
             .keep_alive_interval(http2.ping)
             .keep_alive_timeout(http2.ping_answer);
         let mut connection = pin!(builder.serve_connection(stream, requests));
+        let mut stalled = pin!(activity.stalls.longer_than(options.write_pause));
         let ended = tokio::select! {
             ended = &mut connection => Some(ended),
             () = self.drain.cancelled() => None,
             () = activity.idle_for(options.head) => None,
+            () = &mut stalled => return self.stalled(),
         };
         let ended = match ended {
             Some(ended) => ended,
@@ -166,12 +168,20 @@ impl Server {
                 tokio::select! {
                     ended = &mut connection => ended,
                     () = activity.idle_for(options.head) => Ok(()),
+                    () = &mut stalled => return self.stalled(),
                 }
             }
         };
         if let Err(error) = ended {
             tracing::debug!(target: "tollgate::listener", %error, "a connection ended");
         }
+    }
+}
+
+impl Server {
+    fn stalled(&self) {
+        self.gauges.stalled.fetch_add(1, Relaxed);
+        tracing::debug!(target: "tollgate::listener", "a client did not take its responses");
     }
 }
 

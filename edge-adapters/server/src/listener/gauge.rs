@@ -26,6 +26,8 @@ pub struct ListenerStatus {
     pub handshakes_failed: u64,
     /// Connections that took too long to say what they want.
     pub head_timeouts: u64,
+    /// HTTP/2 connections ended because their client did not take its responses.
+    pub stalled: u64,
     /// Requests that were refused before anybody was asked: too large, or malformed.
     pub malformed: u64,
     /// Requests whose handling panicked.
@@ -44,6 +46,7 @@ pub(super) struct Gauges {
     exhausted: AtomicU64,
     pub(super) handshakes_failed: AtomicU64,
     pub(super) head_timeouts: AtomicU64,
+    pub(super) stalled: AtomicU64,
     pub(super) malformed: AtomicU64,
     pub(super) panics: AtomicU64,
 }
@@ -68,6 +71,7 @@ impl Gauges {
             exhausted: AtomicU64::new(0),
             handshakes_failed: AtomicU64::new(0),
             head_timeouts: AtomicU64::new(0),
+            stalled: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
             panics: AtomicU64::new(0),
         }
@@ -109,6 +113,7 @@ impl Gauges {
             exhausted: self.exhausted.load(Relaxed),
             handshakes_failed: self.handshakes_failed.load(Relaxed),
             head_timeouts: self.head_timeouts.load(Relaxed),
+            stalled: self.stalled.load(Relaxed),
             malformed: self.malformed.load(Relaxed),
             panics: self.panics.load(Relaxed),
         }

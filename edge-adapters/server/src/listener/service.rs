@@ -15,11 +15,13 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::Service;
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -46,7 +48,8 @@ impl Service<Request<Incoming>> for Requests {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let (server, peer, cut) = (Arc::clone(&self.server), self.peer, self.cut.clone());
-        let active = Activity::begin(&self.activity);
+        let activity = Arc::clone(&self.activity);
+        let active = Activity::begin(&activity);
         Box::pin(async move {
             let response = match check(&request, server.options.target_bytes, server.options.headers) {
                 Ok(()) => {
@@ -65,7 +68,10 @@ impl Service<Request<Incoming>> for Requests {
                     refusal.response()
                 }
             };
-            Ok(response.map(|inner| Counted { inner, cut, _active: active }))
+            let http2 = cut.is_none();
+            let stalled =
+                (http2 && !response.body().is_end_stream()).then(|| Stalls::watch(&activity.stalls));
+            Ok(response.map(|inner| Counted { inner, cut, stalled, _active: active }))
         })
     }
 }
@@ -112,11 +118,62 @@ fn host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     if named.as_str().contains('@') || named.host().is_empty() { Err(Refusal::Host) } else { Ok(()) }
 }
 
-/// Whether a connection has requests under way.
+/// Whether a connection has requests under way, and takes their responses.
 #[derive(Default)]
 pub(super) struct Activity {
     requests: AtomicUsize,
     changed: Notify,
+    pub(super) stalls: Arc<Stalls>,
+}
+
+/// Response streams of which a part was handed on and the next is not asked for: the client gives no room for it. Over
+/// HTTP/2 that is no pause of the socket, and nothing else would notice.
+#[derive(Default)]
+pub(super) struct Stalls {
+    since: Mutex<HashMap<u64, Instant>>,
+    next: AtomicU64,
+}
+
+/// One response stream.
+struct Stall {
+    stalls: Arc<Stalls>,
+    id: u64,
+}
+
+impl Stalls {
+    fn watch(stalls: &Arc<Self>) -> Stall {
+        let stall = Stall { stalls: Arc::clone(stalls), id: stalls.next.fetch_add(1, Ordering::Relaxed) };
+        stall.begins();
+        stall
+    }
+
+    /// Returns once some stream has stood still for this long.
+    pub(super) async fn longer_than(&self, time: Duration) {
+        loop {
+            let oldest = self.since.lock().values().min().copied();
+            let until = oldest.unwrap_or_else(Instant::now) + time;
+            if oldest.is_some() && until <= Instant::now() {
+                return;
+            }
+            sleep_until(until).await;
+        }
+    }
+}
+
+impl Stall {
+    fn begins(&self) {
+        self.stalls.since.lock().insert(self.id, Instant::now());
+    }
+
+    fn ends(&self) {
+        self.stalls.since.lock().remove(&self.id);
+    }
+}
+
+impl Drop for Stall {
+    fn drop(&mut self) {
+        self.ends();
+    }
 }
 
 /// One request under way.
@@ -154,6 +211,7 @@ impl Drop for Active {
 pub(super) struct Counted {
     inner: AnswerBody,
     cut: Option<Cut>,
+    stalled: Option<Stall>,
     _active: Active,
 }
 
@@ -165,9 +223,15 @@ impl Body for Counted {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(stalled) = &self.stalled {
+            stalled.ends();
+        }
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
         if let (Some(Err(_)), Some(cut)) = (&frame, &self.cut) {
             cut.set();
+        }
+        if let (Some(Ok(_)), Some(stalled)) = (&frame, &self.stalled) {
+            stalled.begins();
         }
         Poll::Ready(frame)
     }

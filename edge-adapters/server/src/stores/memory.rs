@@ -38,9 +38,9 @@ impl MemoryBuckets {
 
     /// From now on, a key of this store that was not written for `idle` may be dropped.
     ///
-    /// Meant for the store that a limiter counts in: with `idle` no shorter than its longest window, a dropped key
-    /// is one whose quota is whole again, so that nobody can tell. Without it, callers who invent a new key for
-    /// each request would fill the store.
+    /// Meant for the store that a limiter counts in: with `idle` as long as the largest debt takes to be paid, a
+    /// dropped key is one whose quota is whole again, so that nobody can tell. Without it, callers who invent a new
+    /// key for each request would fill the store.
     pub fn forget_idle(&self, tenant: &Name, store: &Name, idle: Duration) {
         *self.store(tenant, store).idle.lock() = Some(idle);
     }

@@ -16,6 +16,7 @@ use read::Readers;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tollgate_runtime::{Bucket, BucketError, Keys, Name, Swap};
 use writer::{Done, Work, Writer};
 
@@ -111,6 +112,19 @@ impl SqliteBuckets {
     #[must_use]
     pub fn usage_book(&self) -> UsageBook {
         UsageBook(Arc::clone(&self.database))
+    }
+
+    /// From now on, a key of this store that was not written for `idle` is dropped, sooner or later. Meant for the
+    /// store that a limiter counts in, as [`MemoryBuckets::forget_idle`](super::MemoryBuckets::forget_idle) is.
+    pub fn forget_idle(
+        &self,
+        tenant: &Name,
+        store: &Name,
+        idle: Duration,
+    ) -> BoxFuture<'static, Result<(), BucketError>> {
+        let place = Place { tenant: tenant.clone(), store: store.clone() };
+        let noted = self.database.writer.send(Work::Forget { place, idle });
+        Box::pin(async move { noted.await.map(drop) })
     }
 
     /// Whether it can be written: waits for one commit.

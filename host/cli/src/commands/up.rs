@@ -46,6 +46,9 @@ pub(super) struct UpArgs {
     json: bool,
 }
 
+/// Fewer than this are soon used up.
+const FEW_DESCRIPTORS: u64 = 4_096;
+
 /// What runs and where, for scripts.
 #[derive(Serialize)]
 struct Ready {
@@ -59,11 +62,26 @@ struct Ready {
 pub(super) fn run(args: &UpArgs, environment: Environment, output: &mut Output) -> Result<(), Failure> {
     let config = Config::read(&args.config.config).map_err(config_failure)?;
     output.warnings(&config.warnings);
+    raise_descriptor_limit(output);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(config, args.json, environment, output));
     // What was cut short by a second signal is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
+}
+
+/// Connections, files and logs are descriptors: takes as many as the system lets this process have, and says so when
+/// that is few.
+fn raise_descriptor_limit(output: &mut Output) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let have = if raised.is_ok() { limit.maximum } else { limit.current };
+    if let Some(have) = have.filter(|have| *have < FEW_DESCRIPTORS) {
+        output.warning(&format_args!(
+            "this process may open {have} files and connections; raise `ulimit -n` or `LimitNOFILE=` to serve more"
+        ));
+    }
 }
 
 async fn serve(

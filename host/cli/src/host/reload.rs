@@ -1,7 +1,8 @@
 //! Taking a changed configuration: the new house is made whole beside the old one, then one replaces the other.
 //!
-//! A file that is not fit changes nothing, and so does one under which an app that runs would run no more because it
-//! is refused: to take an app away, remove it from the file.
+//! A file that is not fit changes nothing, and so does one under which an app that runs would run no more because of a
+//! mistake: to take an app away, remove it from the file. An app whose signature is trusted no more is taken away in any
+//! case: a key that was removed must not go on by keeping something else from being taken.
 
 use super::{Shared, State};
 use crate::config::{Config, ConfigError};
@@ -93,11 +94,12 @@ impl Shared {
             "tenant" => before.apps.iter().any(|app| app.tenant.as_str() == trouble.name),
             _ => before.apps.iter().any(|app| format!("{}/{}", app.tenant, app.name) == trouble.name),
         };
-        let lost: Vec<Trouble> = troubles.iter().filter(ran).cloned().collect();
+        let lost: Vec<Trouble> =
+            troubles.iter().filter(|trouble| !trouble.untrusted).filter(ran).cloned().collect();
         if !lost.is_empty() {
             return Err(ReloadError::Refused(lost));
         }
-        self.forget_idle_counts(&config);
+        self.forget_idle_counts(&config).await;
         self.line.replace(house);
         let reloaded = Reloaded { apps: apps.len(), troubles: troubles.clone() };
         *self.state.lock() = State { config: Arc::new(config), apps, troubles, reload_failure: None };

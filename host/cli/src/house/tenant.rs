@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tollgate_runtime::{App, AppSpec, Gate, GateSetting, Manifest, Name, Route, Runtime, Tenant};
 use tollgate_trust::Verified;
+use tollgate_trust::file::FileError;
 
 /// The largest policy or entities file, in bytes.
 const MAX_POLICY_BYTES: usize = 4 << 20;
@@ -72,8 +73,21 @@ pub(super) async fn load(
     loaded
 }
 
-fn trouble(kind: &'static str, name: String, reason: String, at: Manifest) -> Trouble {
-    Trouble { kind, name, reason, file: at.file, key: at.table }
+/// Why something is not taken in.
+struct Reason {
+    text: String,
+    untrusted: bool,
+}
+
+impl From<String> for Reason {
+    fn from(text: String) -> Self {
+        Self { text, untrusted: false }
+    }
+}
+
+fn trouble(kind: &'static str, name: String, reason: Reason, at: Manifest) -> Trouble {
+    let Reason { text, untrusted } = reason;
+    Trouble { kind, name, reason: text, file: at.file, key: at.table, untrusted }
 }
 
 fn shown(tenant: &config::Tenant, app: &config::App, verified: &Verified, loaded: &App) -> LoadedApp {
@@ -109,7 +123,7 @@ async fn load_app(
     tenant: &config::Tenant,
     app: &config::App,
     manifest: Manifest,
-) -> Result<(Verified, Arc<App>), String> {
+) -> Result<(Verified, Arc<App>), Reason> {
     let verified = verify(common, &app.component).await?;
     let spec = AppSpec {
         tenant: tenant.name.clone(),
@@ -130,13 +144,15 @@ async fn load_gate(
     config: &Config,
     tenant: &config::Tenant,
     manifest: Manifest,
-) -> Result<Arc<Gate>, String> {
-    let own = match &tenant.policy.component {
-        Some(path) => {
-            Some(verify(common, path).await.map_err(|reason| format!("its policy component: {reason}"))?)
-        }
-        None => None,
-    };
+) -> Result<Arc<Gate>, Reason> {
+    let own =
+        match &tenant.policy.component {
+            Some(path) => Some(verify(common, path).await.map_err(|reason| Reason {
+                text: format!("its policy component: {}", reason.text),
+                ..reason
+            })?),
+            None => None,
+        };
     let policy = tenant.policy.clone();
     let policy = blocking(move || policy_bytes(&policy)).await.map_err(|error| chain(&error))??;
     let setting = GateSetting {
@@ -147,13 +163,17 @@ async fn load_gate(
         backend: config.gate.store,
         manifest,
     };
-    runtime.load_gate(common.parts(own), setting).await.map_err(|error| chain(&error))
+    Ok(runtime.load_gate(common.parts(own), setting).await.map_err(|error| chain(&error))?)
 }
 
-async fn verify(common: &Arc<Common>, path: &Path) -> Result<Verified, String> {
+async fn verify(common: &Arc<Common>, path: &Path) -> Result<Verified, Reason> {
     let (common, path) = (common.clone(), path.to_owned());
     let verified: Result<_, HouseError> = blocking(move || common.verify(&path)).await;
-    verified.map_err(|error| chain(&error))?.map_err(|error| chain(&error))
+    let verified = verified.map_err(|error| chain(&error))?;
+    verified.map_err(|error| {
+        let untrusted = matches!(error, FileError::Refused { .. });
+        Reason { text: chain(&error), untrusted }
+    })
 }
 
 /// What the policy engine is configured with: for the host's own, a JSON object with `policies` and `entities`; for a

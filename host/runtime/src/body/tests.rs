@@ -1,6 +1,7 @@
 use super::*;
 use futures::FutureExt;
 use http_body_util::{BodyExt, StreamBody};
+use std::time::Duration;
 
 /// A guest's body of these pieces; `None` is an error.
 fn guest(
@@ -14,17 +15,18 @@ fn guest(
     });
     let inner = StreamBody::new(futures::stream::iter(frames)).boxed_unsync();
     let tail = Arc::new(Tail::default());
+    let bounds = BodyBounds { bytes: limit, deadline: Instant::now() + Duration::from_secs(60) };
     let (ended, end) = oneshot::channel();
     let (settle, settled) = oneshot::channel();
-    (ResponseBody::guest(inner, tail.clone(), limit, announced, Ties { ended, settled }), tail, end, settle)
+    (ResponseBody::guest(inner, tail.clone(), bounds, announced, Ties { ended, settled }), tail, end, settle)
 }
 
 fn next(body: &mut ResponseBody) -> Option<Option<Result<Bytes, ()>>> {
     body.frame().now_or_never().map(|f| f.map(|f| f.map(|f| f.into_data().unwrap()).map_err(|_| ())))
 }
 
-#[test]
-fn the_end_waits_for_the_record() {
+#[tokio::test]
+async fn the_end_waits_for_the_record() {
     let (mut body, _, mut end, settle) = guest(vec![Some("a")], 10, None);
     assert_eq!(next(&mut body), Some(Some(Ok("a".into()))));
     assert_eq!(next(&mut body), None, "the end is held back");
@@ -33,8 +35,8 @@ fn the_end_waits_for_the_record() {
     assert_eq!(next(&mut body), Some(None));
 }
 
-#[test]
-fn with_an_announced_length_the_last_bytes_wait() {
+#[tokio::test]
+async fn with_an_announced_length_the_last_bytes_wait() {
     let (mut body, _, _end, settle) = guest(vec![Some("ab"), Some("cd")], 10, Some(4));
     assert_eq!(next(&mut body), Some(Some(Ok("ab".into()))));
     assert_eq!(next(&mut body), None, "the last bytes are held back");
@@ -43,16 +45,16 @@ fn with_an_announced_length_the_last_bytes_wait() {
     assert_eq!(next(&mut body), Some(None));
 }
 
-#[test]
-fn without_a_record_the_response_is_cut() {
+#[tokio::test]
+async fn without_a_record_the_response_is_cut() {
     let (mut body, _, _end, settle) = guest(vec![Some("a")], 10, None);
     next(&mut body);
     drop(settle);
     assert_eq!(next(&mut body), Some(Some(Err(()))));
 }
 
-#[test]
-fn a_body_that_ends_after_a_fault_is_cut_and_not_ended() {
+#[tokio::test]
+async fn a_body_that_ends_after_a_fault_is_cut_and_not_ended() {
     let (mut body, tail, mut end, _settle) = guest(vec![Some("a")], 10, None);
     next(&mut body);
     tail.fail(Fault::OutOfFuel);
@@ -60,8 +62,8 @@ fn a_body_that_ends_after_a_fault_is_cut_and_not_ended() {
     assert_eq!(end.try_recv(), Ok(BodyEnd::Cut(Fault::OutOfFuel)));
 }
 
-#[test]
-fn more_or_fewer_bytes_than_announced_are_a_cut() {
+#[tokio::test]
+async fn more_or_fewer_bytes_than_announced_are_a_cut() {
     let (mut short, _, mut end, _s) = guest(vec![Some("a")], 10, Some(2));
     next(&mut short);
     assert_eq!(next(&mut short), Some(Some(Err(()))));
@@ -70,16 +72,16 @@ fn more_or_fewer_bytes_than_announced_are_a_cut() {
     assert_eq!(next(&mut long), Some(Some(Err(()))));
 }
 
-#[test]
-fn a_body_over_its_limit_is_cut() {
+#[tokio::test]
+async fn a_body_over_its_limit_is_cut() {
     let (mut body, _, mut end, _s) = guest(vec![Some("aaaa"), Some("bbbb")], 6, None);
     assert_eq!(next(&mut body), Some(Some(Ok("aaaa".into()))));
     assert_eq!(next(&mut body), Some(Some(Err(()))));
     assert_eq!(end.try_recv(), Ok(BodyEnd::Cut(Fault::ResponseTooLarge)));
 }
 
-#[test]
-fn a_dropped_body_says_that_the_client_went() {
+#[tokio::test]
+async fn a_dropped_body_says_that_the_client_went() {
     let (body, _, mut end, _s) = guest(vec![Some("a")], 10, None);
     drop(body);
     assert_eq!(end.try_recv(), Ok(BodyEnd::Abandoned));

@@ -28,6 +28,7 @@ const TABLES: &str = "
         store INTEGER NOT NULL REFERENCES stores (id),
         key BLOB NOT NULL,
         value BLOB NOT NULL,
+        written INTEGER NOT NULL,
         UNIQUE (store, key)
     ) STRICT;
     CREATE TABLE usage (

@@ -45,6 +45,21 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
 }
 
 #[tokio::test]
+async fn what_nobody_wrote_for_the_idle_time_is_dropped_and_makes_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = StoreLimits { store_bytes: 1_000, ..StoreLimits::default() };
+    let buckets = SqliteBuckets::open(&folder.path().join("db"), limits).unwrap();
+    let bucket = buckets.open_store(&name("acme"), &name("limits"));
+    let large = |key: &str| vec![(key.to_owned(), Some(Bytes::from(vec![1; 600])))];
+    bucket.write(large("old")).await.unwrap();
+    assert!(matches!(bucket.write(large("new")).await, Err(BucketError::Full { .. })));
+    // No time at all: whatever was written before this second's end is idle.
+    buckets.forget_idle(&name("acme"), &name("limits"), Duration::ZERO).await.unwrap();
+    bucket.write(large("new")).await.unwrap();
+    assert_eq!(bucket.keys(None, 10).await.unwrap().keys, ["new"]);
+}
+
+#[tokio::test]
 async fn a_torn_write_at_the_end_of_the_wal_loses_only_what_was_not_acknowledged() {
     let (before, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let buckets = open(&before.path().join("db"));

@@ -25,6 +25,10 @@ const BATCH_BYTES: usize = 16 << 20;
 /// worth an fsync for each request.
 const USAGE_WITHIN: Duration = Duration::from_secs(1);
 
+/// How long after one look for idle keys the next may come; and when the store is nearly full.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_WHEN_FULL: Duration = Duration::from_secs(1);
+
 /// What is to be written.
 pub(super) enum Work {
     Write {
@@ -42,6 +46,11 @@ pub(super) enum Work {
         key: String,
         delta: i64,
     },
+    /// From now on, keys of this store that were not written for so long are dropped.
+    Forget {
+        place: Place,
+        idle: Duration,
+    },
     /// A row of no meaning: shows that a commit is possible, and takes waiting usage along.
     Probe,
 }
@@ -53,7 +62,7 @@ impl Work {
                 changes.iter().map(|(_, value)| value.as_ref().map_or(0, Bytes::len)).sum()
             }
             Self::Swap { value, .. } => value.len(),
-            Self::Increment { .. } | Self::Probe => 0,
+            Self::Increment { .. } | Self::Forget { .. } | Self::Probe => 0,
         }
     }
 }
@@ -91,6 +100,7 @@ impl Writer {
             usage,
             usage_waits: Arc::clone(&usage_waits),
             stores: HashMap::new(),
+            forgetful: HashMap::new(),
         };
         // Of the thread's own: it waits for writes and for the time, and in a commit it blocks nobody else.
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
@@ -134,6 +144,20 @@ struct Thread {
     usage_waits: Arc<Notify>,
     /// True to the database; emptied after a commit that failed.
     stores: HashMap<Place, Known>,
+    forgetful: HashMap<Place, Forgetful>,
+}
+
+/// A store whose idle keys are dropped.
+struct Forgetful {
+    idle: Duration,
+    swept: Option<Instant>,
+}
+
+impl Forgetful {
+    fn is_due(&self, nearly_full: bool) -> bool {
+        let pause = if nearly_full { SWEEP_WHEN_FULL } else { (self.idle / 4).max(SWEEP_EVERY) };
+        self.swept.is_none_or(|swept| swept.elapsed() >= pause)
+    }
 }
 
 impl Thread {
@@ -206,6 +230,13 @@ impl Thread {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut stores =
             Books { transaction: &transaction, known: &mut self.stores, limit: self.limits.store_bytes };
+        for (place, forgetful) in &mut self.forgetful {
+            let nearly_full = stores.store(place)?.bytes >= stores.limit / 4 * 3;
+            if forgetful.is_due(nearly_full) {
+                stores.forget(place, forgetful.idle)?;
+                forgetful.swept = Some(Instant::now());
+            }
+        }
         let mut answers = Vec::with_capacity(batch.len());
         for job in batch {
             answers.push(match &job.work {
@@ -214,6 +245,10 @@ impl Thread {
                     stores.swap(place, key, expected.as_deref(), value)?.map(Done::Swap)
                 }
                 Work::Increment { place, key, delta } => stores.increment(place, key, *delta)?.map(Done::Sum),
+                Work::Forget { place, idle } => {
+                    self.forgetful.insert(place.clone(), Forgetful { idle: *idle, swept: None });
+                    Ok(Done::Written)
+                }
                 Work::Probe => Ok(Done::Written),
             });
         }
@@ -299,8 +334,8 @@ impl Books<'_> {
         match value {
             Some(value) => {
                 let mut statement = self.transaction.prepare_cached(
-                    "INSERT INTO entries (store, key, value) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (store, key) DO UPDATE SET value = excluded.value",
+                    "INSERT INTO entries (store, key, value, written) VALUES (?1, ?2, ?3, unixepoch())
+                     ON CONFLICT (store, key) DO UPDATE SET value = excluded.value, written = excluded.written",
                 )?;
                 statement.execute((store.id, key, value))?;
             }
@@ -309,6 +344,26 @@ impl Books<'_> {
                     self.transaction.prepare_cached("DELETE FROM entries WHERE store = ?1 AND key = ?2")?;
                 statement.execute((store.id, key))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Drops what was not written for so long.
+    fn forget(&mut self, place: &Place, idle: Duration) -> Result<(), rusqlite::Error> {
+        let store = self.store(place)?;
+        let idle = i64::try_from(idle.as_secs()).unwrap_or(i64::MAX);
+        let bytes: i64 = self.transaction.query_row(
+            "SELECT coalesce(sum(length(key) + length(value)), 0) FROM entries
+             WHERE store = ?1 AND written <= unixepoch() - ?2",
+            (store.id, idle),
+            |row| row.get(0),
+        )?;
+        if bytes > 0 {
+            self.transaction.execute(
+                "DELETE FROM entries WHERE store = ?1 AND written <= unixepoch() - ?2",
+                (store.id, idle),
+            )?;
+            self.resize(place, store, store.bytes.saturating_sub(bytes.unsigned_abs()))?;
         }
         Ok(())
     }

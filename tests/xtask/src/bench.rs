@@ -1,0 +1,54 @@
+//! `cargo xtask bench NAME`: what a benchmark needs, then the benchmark.
+
+use crate::guests;
+use crate::process::{self, say, step};
+use crate::workspace::Workspace;
+use anyhow::{Result, bail};
+use std::process::{Command, ExitCode};
+
+/// Which benchmark to run.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// A file's name in `benches/benches`; none to print them all.
+    name: Option<String>,
+    /// Arguments for the benchmark, such as `--wasmtime PATH` for those with a peer.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+/// The components that benchmarks load.
+const GUESTS: [&str; 5] = ["hello", "tollgate-gate", "tollgate-policy", "tollgate-limiter", "tollgate-audit"];
+
+/// Builds the guests and the host, and runs one benchmark.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
+    let names = names(workspace)?;
+    let Some(name) = &args.name else {
+        say(&names.join("\n"));
+        return Ok(ExitCode::SUCCESS);
+    };
+    if !names.contains(name) {
+        bail!("no benchmark is called `{name}`; there are: {}", names.join(", "));
+    }
+    guests::run(workspace, &guests::Args::only(&GUESTS))?;
+    let cargo = || {
+        let mut command = Command::new("cargo");
+        command.current_dir(&workspace.root);
+        command
+    };
+    // Both packages at once: chosen alone, the host would get other features, and be compiled twice.
+    let build = ["build", "--release", "--package", "tollgate", "--package", "tollgate-benches"];
+    step("build the host", || process::run(cargo().args(build)))?;
+    let bench = ["bench", "--quiet", "--package", "tollgate-benches", "--bench", name, "--"];
+    process::run(cargo().args(bench).args(&args.rest)).map(|()| ExitCode::SUCCESS)
+}
+
+fn names(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(workspace.root.join("benches/benches"))? {
+        if let Some(name) = file?.file_name().to_string_lossy().strip_suffix(".rs") {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
