@@ -15,7 +15,7 @@ use std::io::Write;
 fn main() {
     block_on(async {
         let rig = rig().await;
-        let dir = tempfile::tempdir_in(testkit::workspace().join("target")).unwrap();
+        let dir = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
         let mut file = std::fs::File::create(dir.path().join("bare")).unwrap();
         let bare = Samples::take(500, async || {
             file.write_all(&[7; 16 << 10]).unwrap();

@@ -58,6 +58,46 @@ fn a_path_in_another_spelling_is_no_way_around_a_policy() {
 }
 
 #[test]
+fn what_a_policy_sees_is_whole_or_the_request_is_refused() {
+    let rule = "permit(principal, action, resource);
+        forbid(principal, action, resource) when { context has query && context.query like \"*debug=1*\" };
+        forbid(principal, action, resource) when { context.headers.hasTag(\"x-role\") && context.headers.getTag(\"x-role\") like \"*guest*\" };";
+    let host = Case::guest("echo").policy(rule).route("headers = [\"x-many\", \"x-role\"]").start();
+    host.ask(Request::get("/?a=1").header("x-role", "admin")).expect_status(200);
+    host.ask(Request::get(&format!("/?{}&debug=1", "a".repeat(9_000)))).expect_problem(403, "denied");
+    let role =
+        |value: &[u8]| Request::get("/").header("x-role", http::HeaderValue::from_bytes(value).unwrap());
+    host.ask(role(b"guest")).expect_problem(403, "denied");
+    host.ask(role(b"guest\xff")).expect_problem(400, "bad-request");
+    host.ask(role(&[b"a".repeat(9_000).as_slice(), b"guest"].concat())).expect_problem(400, "bad-request");
+    let many = (0..70).fold(role(b"guest"), |request, _| request.header("x-many", "1"));
+    host.ask(many).expect_problem(400, "bad-request");
+    let hidden = role(b"guest").header("connection", "x-role");
+    assert!(!host.ask(hidden).expect_status(200).text().contains("x-role"), "the app does not see it either");
+}
+
+#[test]
+fn a_policy_engine_that_imports_more_than_its_facts_is_refused() {
+    let host = Case::new()
+        .tenant(Tenant::new("acme").own_policy("tollgate-limiter", "").app(App::guest("echo")))
+        .tenant(Tenant::new("globex").app(App::guest("echo")))
+        .start();
+    let troubles = host.running().troubles().join("\n");
+    assert!(
+        troubles.contains("imports `wasi:keyvalue/") && troubles.contains("a policy engine may import only"),
+        "{troubles}"
+    );
+    host.ask(Request::get("/").header("host", "globex.test")).expect_status(200);
+}
+
+#[test]
+fn counts_on_disk_work_as_those_in_memory() {
+    let host = Case::guest("echo").quota(1).gate("store = \"sqlite\"").start();
+    host.ask(Request::get("/")).expect_status(200);
+    host.ask(Request::get("/")).expect_problem(429, "rate-limited");
+}
+
+#[test]
 fn over_quota_is_429_with_the_rate_headers_and_a_record() {
     let host = Case::guest("echo").quota(2).start();
     let first = host.ask(Request::get("/")).expect_status(200);

@@ -2,9 +2,10 @@
 
 use http::Request;
 use std::collections::{HashMap, HashSet};
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use testkit::{Case, Log, Process};
+use testkit::{App, Case, Log, Process, Tenant};
 
 #[test]
 fn the_log_verifies_and_has_every_request_once() {
@@ -65,7 +66,13 @@ async fn one(process: &Process, number: usize) -> Option<(u16, String)> {
 /// nobody has two; and those that were let in and not answered have one that says so.
 #[test]
 fn after_kill_9_under_load_every_acknowledged_record_is_there() {
-    let process = Arc::new(Case::guest("echo").spawn());
+    let apps = Tenant::new("acme")
+        .app(App::guest("echo"))
+        .app(App::guest("slow_body").named("slow").route("path = \"/slow\""));
+    let process = Arc::new(Case::new().tenant(apps).spawn());
+    let mut open = std::net::TcpStream::connect(process.address()).unwrap();
+    open.write_all(b"GET /slow?n=1000000&ms=20 HTTP/1.1\r\nhost: acme.test\r\n\r\n").unwrap();
+    let unanswered = request_id(&mut open);
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let clients: Vec<_> = (0..8)
         .map(|client| {
@@ -108,8 +115,22 @@ fn after_kill_9_under_load_every_acknowledged_record_is_there() {
     assert!(lost.is_empty(), "{} of {} acknowledged requests have no record", lost.len(), acknowledged.len());
     let twice: Vec<_> = count.iter().filter(|(_, count)| **count > 1).collect();
     assert!(twice.is_empty(), "more than one record: {twice:?}");
+    assert!(interrupted.contains(&unanswered), "{unanswered} was let in and is not among {interrupted:?}");
     let both = acknowledged.iter().filter(|id| interrupted.contains(*id)).count();
     assert_eq!(both, 0, "an acknowledged request is not interrupted");
+}
+
+/// Reads a response's head, and says which request it answers.
+fn request_id(stream: &mut impl Read) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.extend(byte);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let id = head.lines().find_map(|line| line.strip_prefix("tollgate-request-id: "));
+    id.expect(&head).to_owned()
 }
 
 fn kill_9(id: u32) {

@@ -1,7 +1,7 @@
 //! Every limit, with a guest that breaks it: what the client gets, what the record says, and that the host goes on.
 
 use http::Request;
-use testkit::{App, Case, Tenant};
+use testkit::{App, Case, Http2, Tenant};
 
 /// The story that all limits share: the breach is answered, recorded, and over; the next request is served.
 #[track_caller]
@@ -178,6 +178,48 @@ fn a_full_tenant_is_told_to_come_back_and_its_neighbour_is_served() {
 }
 
 #[test]
+fn a_client_that_takes_no_response_holds_its_place_no_longer_than_the_deadline() {
+    for guest in ["big_body", "unread"] {
+        let host = Case::guest(guest)
+            .limits("deadline-ms = 700")
+            .totals("concurrent-requests = 1\nqueued-requests = 1\nqueue-wait = \"20s\"")
+            .start();
+        let mut idler = Http2::connect(host.address(), 0);
+        idler.get(1, "/?n=100000");
+        let first = host.first_record();
+        assert_eq!(first.outcome(), "failed:deadline", "{guest}: {}", first.0);
+        host.ask(Request::get("/?n=10")).expect_status(200);
+    }
+}
+
+#[test]
+fn a_connection_whose_streams_stand_still_is_ended() {
+    let host = Case::guest("big_body").host("[host.listener]\nwrite-pause = \"300ms\"").start();
+    let mut idler = Http2::connect(host.address(), 10);
+    idler.get(1, "/?n=100000");
+    idler.wait_for_close();
+    host.ask(Request::get("/?n=10")).expect_status(200);
+    host.admin("/metrics").expect_in_body("connections_stalled 1");
+}
+
+#[test]
+fn values_by_the_thousand_are_no_way_into_the_hosts_memory() {
+    let host = Case::guest("kv_ops")
+        .grants("keyvalue = { default = \"memory\" }")
+        .limits("memory-bytes = 16777216")
+        .start();
+    let ask = |query: &str| host.ask(Request::get(&format!("/?{query}")));
+    ask(&format!("op=set&key=big&value={}", "x".repeat(8_000))).expect_status(200);
+    for _ in 0..7 {
+        ask("op=double&key=big").expect_status(200);
+    }
+    let thousand = vec!["big"; 1_000].join(",");
+    ask(&format!("op=get_many&key={thousand}")).expect_status(500).expect_in_body("bytes");
+    ask("op=hoard&key=big&delta=900").expect_status(500).expect_in_body("memory limit");
+    ask("op=hoard&key=small&delta=900").expect_status(200);
+}
+
+#[test]
 fn what_goes_on_after_the_answer_is_under_the_same_limits() {
     for (then, limits, fault) in [
         ("spin", "fuel = 5_000_000", "out-of-fuel"),
@@ -205,5 +247,6 @@ fn tasks_without_end_are_bounded() {
     let host = Case::guest("many_tasks").limits("deadline-ms = 2_000").start();
     let answer = host.ask(Request::get("/"));
     assert!(answer.record().outcome().starts_with("failed:"), "{}", answer.record().0);
-    host.ask(Request::get("/?n=1"));
+    assert_ne!(answer.record().outcome(), "failed:host-fault");
+    host.ask(Request::get("/?n=1")).expect_status(200);
 }

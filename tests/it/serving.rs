@@ -76,6 +76,23 @@ fn a_head_request_has_a_record_and_no_body() {
 }
 
 #[test]
+fn a_guest_that_writes_a_body_for_head_finds_somebody_who_takes_it() {
+    let host = Case::guest("unread").start();
+    host.ask(Request::get("/")).expect_status(200).expect_body("some bytes\nsome bytes\n");
+    host.ask(Request::head("/")).expect_status(200).expect_body("").expect_audit("answered:200");
+}
+
+#[test]
+fn the_app_sees_the_host_and_path_in_the_spelling_that_the_gate_saw() {
+    let host = Case::guest("echo").any_host().start();
+    let answer = host.ask(Request::get("/a//b/./c").header("host", "ACME.test.:8080"));
+    let text = answer.expect_status(200).text();
+    assert!(text.starts_with("GET ") && text.contains("/a/b/c"), "{text}");
+    assert!(text.contains("host: acme.test:8080"), "{text}");
+    host.ask(Request::get("/a%2fb")).expect_problem(400, "bad-request");
+}
+
+#[test]
 fn a_fresh_instance_knows_nothing_of_the_last_request_and_a_serial_one_does() {
     let last = |answer: testkit::Answer| answer.text().trim().rsplit(' ').next().unwrap().to_owned();
     let fresh = Case::guest("random_id").start();

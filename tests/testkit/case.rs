@@ -15,6 +15,7 @@ use tollgate_trust::root::key_entry;
 pub struct Case {
     tenants: Vec<Tenant>,
     host: String,
+    gate: String,
     capacity: String,
 }
 
@@ -147,7 +148,7 @@ impl Tenant {
 
 impl Case {
     pub fn new() -> Self {
-        Self { tenants: Vec::new(), host: String::new(), capacity: String::new() }
+        Self { tenants: Vec::new(), host: String::new(), gate: String::new(), capacity: String::new() }
     }
 
     /// One tenant `acme` with one app `web` of this guest, which everybody may use.
@@ -161,6 +162,11 @@ impl Case {
     /// The lines of `[host.capacity]`, in place of those that tests have otherwise.
     pub fn capacity(mut self, lines: &str) -> Self {
         self.capacity = format!("{lines}\n");
+        self
+    }
+    /// Further lines of `[gate]`.
+    pub fn gate(mut self, lines: &str) -> Self {
+        self.gate += &format!("{lines}\n");
         self
     }
     /// Further lines of `[host]`.
@@ -261,8 +267,8 @@ impl Case {
             "[host]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nstate = \"state\"\n{}\n[host.capacity]\n{capacity}\n\
              [trust]\nfile = \"trust.toml\"\n\
              [audit]\norigin = \"tollgate.test/audit\"\ndirectory = \"log\"\nkey = \"log.key\"\ncomponent = \"gate/audit.wasm\"\n\
-             [gate]\ngate = \"gate/gate.wasm\"\npolicy = \"gate/policy.wasm\"\nlimiter = \"gate/limiter.wasm\"\n",
-            self.host
+             [gate]\ngate = \"gate/gate.wasm\"\npolicy = \"gate/policy.wasm\"\nlimiter = \"gate/limiter.wasm\"\n{}",
+            self.host, self.gate
         );
         for tenant in &self.tenants {
             tenant.toml(at, &mut toml);

@@ -108,6 +108,11 @@ impl Host {
         }
     }
 
+    /// The first record, once there is one: of a request that nobody reads the answer of.
+    pub fn first_record(&self) -> Record {
+        self.patiently(|| self.log().records()).into_iter().next().expect("a record")
+    }
+
     /// From the admin address.
     pub fn admin(&self, path: &str) -> Answer {
         let request = Request::get(path).header("host", "localhost").body(Full::default()).unwrap();

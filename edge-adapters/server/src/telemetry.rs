@@ -14,7 +14,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider};
 use std::time::Duration;
-use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
@@ -93,8 +93,10 @@ impl Telemetry {
         }
         let traces = options.otlp.as_deref().map(|endpoint| provider(endpoint, options)).transpose()?;
         let lines = lines::Lines::start(std::io::stderr()).map_err(TelemetryError::Thread)?;
-        // The span of the connection's side carries the trace and nothing for a log line.
-        let logged = filter_fn(|metadata| metadata.target() != trace::TARGET);
+        // The span of the connection's side carries the trace and nothing for a log line. Without the hint, every trace
+        // point of every dependency would be asked about, and the engine has many.
+        let logged = filter_fn(|metadata| metadata.target() != trace::TARGET)
+            .with_max_level_hint(LevelFilter::TRACE);
         let logs = tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)
@@ -102,7 +104,8 @@ impl Telemetry {
             .with_writer(lines.writer())
             .with_filter(filter.and(logged));
         let sent = traces.as_ref().map(|provider| {
-            let ours = filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("tollgate"));
+            let ours = filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("tollgate"))
+                .with_max_level_hint(LevelFilter::INFO);
             tracing_opentelemetry::layer().with_tracer(provider.tracer("tollgate")).with_filter(ours)
         });
         Registry::default().with(sent).with(logs).try_init().map_err(|_| TelemetryError::Twice)?;

@@ -17,8 +17,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
-use tollgate_runtime::{Backend, BucketSetting, Entry, Line, Name, NameError, Runtime, RuntimeOptions, Unit};
+use tollgate_runtime::{
+    Backend, BucketSetting, Counters, Entry, Line, Name, NameError, Runtime, RuntimeOptions, Unit,
+};
 use tollgate_server::{
     AuditBook, Check, Hour, LineHandler, ListenError, ListenerOptions, MemoryBuckets, Metrics, OnRecord,
     Outbound, OutboundOptions, Running, Server, ServerOptions, ServerParts, SqliteBuckets, SqliteError,
@@ -133,6 +136,7 @@ pub async fn start(config: Config) -> Result<RunningHost, StartError> {
         );
     }
     let line = Line::new(house, book.clone());
+    observe(&metrics, &line);
     let state = Mutex::new(State { config: config.clone(), apps, troubles, reload_failure: None });
     let shared = Arc::new(Shared { runtime, line, book, stores, state, turn: tokio::sync::Mutex::default() });
     shared.forget_idle_counts(&config).await;
@@ -192,6 +196,21 @@ fn on_record(metrics: &Arc<Metrics>, stores: &Arc<Stores>) -> Arc<OnRecord> {
         let hour = Hour::of(UNIX_EPOCH + Duration::from_nanos(entry.time));
         usage.add(&tenant, hour, used);
     })
+}
+
+/// Requests of which there is no record, because they named no tenant.
+fn observe(metrics: &Metrics, line: &Arc<Line>) {
+    let figures: [(&str, &str, fn(&Counters) -> &AtomicU64); 2] = [
+        ("requests_unreadable", "Requests that could not be understood", |counters| &counters.unreadable),
+        ("requests_unrouted", "Requests that no route answers", |counters| &counters.unrouted),
+    ];
+    for (name, help, figure) in figures {
+        let line = Arc::downgrade(line);
+        metrics.observe(name, help, move || {
+            let count = line.upgrade().map_or(0, |line| figure(line.counters()).load(Ordering::Relaxed));
+            i64::try_from(count).unwrap_or(i64::MAX)
+        });
+    }
 }
 
 impl Shared {

@@ -1,7 +1,12 @@
 //! Noticing that a configuration has changed: what its files hold, asked once a second.
 
 use crate::config::{Config, PolicyText};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
+
+/// How much of a file is looked at.
+const MOST_BYTES: u64 = 8 << 20;
 
 /// Tells when the files of a configuration have changed and have come to rest.
 ///
@@ -58,7 +63,7 @@ fn fingerprint(config: &Config) -> blake3::Hash {
 }
 
 fn add(hasher: &mut blake3::Hasher, path: &Path) {
-    match std::fs::read(path) {
+    match read(path) {
         Ok(bytes) => {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
             hasher.update(&bytes);
@@ -68,6 +73,18 @@ fn add(hasher: &mut blake3::Hasher, path: &Path) {
             hasher.update(&u64::MAX.to_le_bytes());
         }
     }
+}
+
+/// What is larger than any of these files may be is refused by a reload; here its beginning will do. A pipe or a device
+/// would never end.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // Before it is opened: to open a pipe waits too.
+    if !path.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

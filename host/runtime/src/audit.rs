@@ -151,7 +151,7 @@ impl AuditLog {
         }
         // Taken out: an instance that fails is not there for the next call.
         let Some((mut store, guest)) = self.open.take() else { return Err(GuestError::NotOpen.into()) };
-        let clock = Arc::new(RunClock::start(Instant::now()));
+        let clock = Arc::new(RunClock::rough(Instant::now()));
         store.data_mut().meter.begin(clock.clone(), self.limits.clone());
         store.set_epoch_deadline(1);
         let answer = metered(&clock, &self.limits, call(&mut store, &guest)).await;
@@ -165,7 +165,7 @@ impl AuditLog {
     }
 
     async fn open(&mut self) -> Result<(), AuditError> {
-        let clock = Arc::new(RunClock::start(Instant::now()));
+        let clock = Arc::new(RunClock::rough(Instant::now()));
         let state = self.parts.state(&self.limits, clock.clone());
         let work = async {
             let mut store = armed(self.pre.engine(), state)?;

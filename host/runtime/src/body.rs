@@ -33,20 +33,20 @@ pub(crate) enum BodyEnd {
     Abandoned,
 }
 
-/// The request body: no longer than the limit, and counted.
-pub(crate) struct CountedRequest {
+/// A body that goes to a guest or from it to somebody else: no longer than the limit, and counted.
+pub(crate) struct CountedBody {
     inner: RequestBody,
     limit: u64,
     count: Arc<AtomicU64>,
 }
 
-impl CountedRequest {
+impl CountedBody {
     pub(crate) fn new(inner: RequestBody, limit: u64, count: Arc<AtomicU64>) -> Self {
         Self { inner, limit, count }
     }
 }
 
-impl Body for CountedRequest {
+impl Body for CountedBody {
     type Data = Bytes;
     type Error = Error;
 

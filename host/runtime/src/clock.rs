@@ -1,10 +1,16 @@
 //! The three clocks of a run: CPU, wall, and waiting for the host.
 //!
 //! CPU time is the thread's own, taken at the edges of every poll and, inside a long poll, at every tick of the
-//! epoch: so a busy neighbour costs a guest nothing, and a guest that never yields is still seen.
+//! epoch: so a busy neighbour costs a guest nothing, and a guest that never yields is still seen. For the host's own
+//! components, which are called for every request and not billed, a short poll's wall time will do: to ask the system
+//! for the thread's clock twice would cost as much as a simple decision.
 
+use crate::engine::TICK;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+/// One tick of the epoch.
+const TICK_NS: u64 = TICK.as_nanos() as u64;
 
 /// CPU time that this thread has used.
 fn thread_cpu_ns() -> u64 {
@@ -17,23 +23,46 @@ fn thread_cpu_ns() -> u64 {
 #[derive(Debug)]
 pub(crate) struct RunClock {
     started: Instant,
+    precision: Precision,
     /// CPU time of the polls that have ended.
     cpu_ns: AtomicU64,
-    /// The thread's CPU clock when the present poll began.
+    /// The thread's CPU clock when the present poll began; 0 while that is not known.
     poll_began_ns: AtomicU64,
+    /// When the present poll began, in nanoseconds since `started`.
+    poll_began_wall_ns: AtomicU64,
     /// Wall time between polls.
     waited_ns: AtomicU64,
     /// When the last poll ended, in nanoseconds since `started`.
     poll_ended_ns: AtomicU64,
 }
 
+/// How CPU time is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Precision {
+    /// By the thread's clock, always.
+    Exact,
+    /// As wall time in polls that are shorter than a tick, and to within a tick in those that are longer.
+    Rough,
+}
+
 impl RunClock {
-    /// Starts all three clocks.
+    /// Starts all three clocks, for a run that is billed.
     pub(crate) fn start(now: Instant) -> Self {
+        Self::with(Precision::Exact, now)
+    }
+
+    /// Starts all three clocks, for a call of one of the host's own components.
+    pub(crate) fn rough(now: Instant) -> Self {
+        Self::with(Precision::Rough, now)
+    }
+
+    fn with(precision: Precision, now: Instant) -> Self {
         Self {
             started: now,
+            precision,
             cpu_ns: AtomicU64::new(0),
             poll_began_ns: AtomicU64::new(0),
+            poll_began_wall_ns: AtomicU64::new(0),
             waited_ns: AtomicU64::new(0),
             poll_ended_ns: AtomicU64::new(0),
         }
@@ -41,8 +70,10 @@ impl RunClock {
 
     /// To be called first in every poll of the run.
     pub(crate) fn poll_begins(&self) {
-        self.poll_began_ns.store(thread_cpu_ns(), Relaxed);
-        let since_start = self.started.elapsed().as_nanos() as u64;
+        let exact = self.precision == Precision::Exact;
+        self.poll_began_ns.store(if exact { thread_cpu_ns() } else { 0 }, Relaxed);
+        let since_start = self.since_start_ns();
+        self.poll_began_wall_ns.store(since_start, Relaxed);
         let waited = since_start.saturating_sub(self.poll_ended_ns.load(Relaxed));
         self.waited_ns.fetch_add(waited, Relaxed);
     }
@@ -50,11 +81,25 @@ impl RunClock {
     /// To be called last in every poll of the run.
     pub(crate) fn poll_ends(&self) {
         self.cpu_ns.fetch_add(self.in_poll_ns(), Relaxed);
-        self.poll_ended_ns.store(self.started.elapsed().as_nanos() as u64, Relaxed);
+        self.poll_ended_ns.store(self.since_start_ns(), Relaxed);
+    }
+
+    fn since_start_ns(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
     }
 
     fn in_poll_ns(&self) -> u64 {
-        thread_cpu_ns().saturating_sub(self.poll_began_ns.load(Relaxed))
+        match self.poll_began_ns.load(Relaxed) {
+            0 => {
+                let wall = self.since_start_ns().saturating_sub(self.poll_began_wall_ns.load(Relaxed));
+                if wall >= TICK_NS {
+                    // From here on by the thread's clock, as if it had been asked a tick after the poll began.
+                    self.poll_began_ns.store(thread_cpu_ns().saturating_sub(TICK_NS).max(1), Relaxed);
+                }
+                wall.min(TICK_NS)
+            }
+            began => thread_cpu_ns().saturating_sub(began),
+        }
     }
 
     /// CPU time so far. To be called from inside a poll.
@@ -75,5 +120,47 @@ impl RunClock {
     /// When the run began.
     pub(crate) fn started(&self) -> Instant {
         self.started
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Works for about this long by the wall clock.
+    fn work(time: Duration) {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[test]
+    fn a_rough_clock_sees_a_long_poll_from_inside() {
+        for clock in [RunClock::start(Instant::now()), RunClock::rough(Instant::now())] {
+            clock.poll_begins();
+            work(2 * TICK);
+            let first = clock.cpu_in_poll();
+            work(2 * TICK);
+            let second = clock.cpu_in_poll();
+            assert!(first > Duration::ZERO && second > first, "{clock:?}: {first:?}, {second:?}");
+            clock.poll_ends();
+            assert!(clock.cpu() >= second, "{clock:?}");
+            assert!(clock.cpu() <= clock.started().elapsed() + TICK, "{clock:?}");
+        }
+    }
+
+    #[test]
+    fn waiting_between_polls_is_no_cpu_time() {
+        for clock in [RunClock::start(Instant::now()), RunClock::rough(Instant::now())] {
+            clock.poll_begins();
+            clock.poll_ends();
+            let before = clock.cpu();
+            work(TICK);
+            clock.poll_begins();
+            assert!(clock.waited() >= TICK, "{clock:?}");
+            clock.poll_ends();
+            assert!(clock.cpu() - before < TICK, "{clock:?}");
+        }
     }
 }

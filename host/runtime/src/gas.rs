@@ -1,6 +1,6 @@
 //! Gas: what work costs. A schedule is a file with an id; every bill names the id.
 //!
-//! `gas = fuel × price + Σ host calls (base + per byte) + memory × time`. The operator table is compiled into the
+//! `gas = fuel × price + instance + Σ host calls (base + per byte) + memory pages`. The operator table is compiled into the
 //! code of every component (so it is part of the compile cache's key); the rest is added up while a run goes on.
 
 use serde::Deserialize;
@@ -55,6 +55,18 @@ impl Interface {
         Self::Signer,
     ];
 
+    /// Whether the bytes that cross are counted, so that they can have a price.
+    pub fn moves_bytes(self) -> bool {
+        matches!(
+            self,
+            Self::HttpOutgoing
+                | Self::Cli
+                | Self::KeyvalueStore
+                | Self::KeyvalueAtomics
+                | Self::KeyvalueBatch
+        )
+    }
+
     /// The name used in schedules, logs and metrics.
     pub fn name(self) -> &'static str {
         match self {
@@ -81,7 +93,8 @@ impl Interface {
 pub struct CallPrice {
     /// Gas for each call.
     pub base: u64,
-    /// Gas for each byte that crosses, in either direction, where the interface moves bytes.
+    /// Gas for each byte that crosses, in either direction. Only interfaces with [`Interface::moves_bytes`] may have a
+    /// price here.
     #[serde(default)]
     pub per_byte: u64,
 }
@@ -163,6 +176,12 @@ impl Schedule {
         let mut calls = [CallPrice::default(); Interface::COUNT];
         for (slot, interface) in calls.iter_mut().zip(Interface::ALL) {
             *slot = *raw.calls.get(&interface).ok_or(ScheduleError::NoPrice(interface.name()))?;
+            if slot.per_byte > 0 && !interface.moves_bytes() {
+                let name = interface.name();
+                return Err(ScheduleError::Shape(format!(
+                    "`calls.{name}.per-byte` can't be charged: the bytes of this interface are not counted"
+                )));
+            }
         }
         Ok(Self {
             id: raw.id.into(),
@@ -185,10 +204,18 @@ impl Schedule {
         self.digest
     }
 
-    /// Gas for one call of an interface, and for the bytes that cross with it.
-    pub fn call(&self, interface: Interface, bytes: u64) -> u64 {
-        let price = self.calls.get(interface as usize).copied().unwrap_or_default();
-        price.base.saturating_add(price.per_byte.saturating_mul(bytes))
+    /// Gas for one call of an interface.
+    pub fn call(&self, interface: Interface) -> u64 {
+        self.price(interface).base
+    }
+
+    /// Gas for bytes that cross with a call, or in a stream of the interface.
+    pub fn bytes(&self, interface: Interface, bytes: u64) -> u64 {
+        self.price(interface).per_byte.saturating_mul(bytes)
+    }
+
+    fn price(&self, interface: Interface) -> CallPrice {
+        self.calls.get(interface as usize).copied().unwrap_or_default()
     }
 
     /// Gas for fuel.
@@ -264,7 +291,7 @@ mod tests {
     fn the_shipped_schedule_is_right_and_prices_every_interface() {
         let schedule = Schedule::parse(DEFAULT).unwrap();
         for interface in Interface::ALL {
-            assert!(schedule.call(interface, 0) > 0, "{}", interface.name());
+            assert!(schedule.call(interface) > 0, "{}", interface.name());
         }
     }
 
@@ -283,9 +310,17 @@ mod tests {
     }
 
     #[test]
+    fn a_price_that_nobody_could_charge_is_refused() {
+        let priced =
+            DEFAULT.replace("filesystem = { base = 1000 }", "filesystem = { base = 1000, per-byte = 1 }");
+        let error = Schedule::parse(&priced).unwrap_err().to_string();
+        assert!(error.contains("`calls.filesystem.per-byte` can't be charged"), "{error}");
+    }
+
+    #[test]
     fn prices_saturate() {
         let schedule = Schedule::default();
         assert_eq!(schedule.fuel(u64::MAX), u64::MAX);
-        assert_eq!(schedule.call(Interface::KeyvalueStore, u64::MAX), u64::MAX);
+        assert_eq!(schedule.bytes(Interface::KeyvalueStore, u64::MAX), u64::MAX);
     }
 }

@@ -366,7 +366,7 @@ impl Gate {
             Some(warm) => warm,
             None => self.make_unless_paused().await.map_err(NoAnswer::Failed)?,
         };
-        let clock = Arc::new(RunClock::start(Instant::now()));
+        let clock = Arc::new(RunClock::rough(Instant::now()));
         warm.store.data_mut().meter.begin(clock.clone(), self.limits.clone());
         warm.store.set_epoch_deadline(1);
         let failed = match metered(&clock, &self.limits, call(&mut warm)).await {
@@ -412,7 +412,7 @@ impl Gate {
 
     /// Makes a configured instance.
     async fn make(&self) -> Result<Warm, GateError> {
-        let clock = Arc::new(RunClock::start(Instant::now()));
+        let clock = Arc::new(RunClock::rough(Instant::now()));
         let limits = Arc::new(Limits {
             cpu: CONFIGURE_CPU,
             deadline: CONFIGURE_WALL,

@@ -1,11 +1,14 @@
 //! Outgoing HTTP for guests: the allow-list, the run's own count, and the deadline; the adapter's transport does the
 //! rest.
 
+use crate::body::CountedBody;
 use crate::egress::{Egress, EgressError, Origin};
 use crate::limits::Limits;
 use crate::names::Name;
 use crate::seams::{Transport, Upstream};
+use http_body_util::BodyExt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -24,6 +27,8 @@ pub(crate) struct Outgoing {
     pub(crate) limits: Arc<Limits>,
     pub(crate) deadline: Instant,
     pub(crate) sent: u32,
+    /// Bytes of bodies, in both directions.
+    pub(crate) bytes: Arc<AtomicU64>,
 }
 
 impl Outgoing {
@@ -68,11 +73,11 @@ impl WasiHttpHooks for Outgoing {
         let planned = self.plan(request.uri(), options);
         // The limit is said once, and not for each request beyond it.
         let told = self.sent <= self.limits.outgoing_requests.saturating_add(1);
-        let transport = self.transport.clone();
-        let tenant = self.tenant.clone();
+        let (transport, tenant, bytes) = (self.transport.clone(), self.tenant.clone(), self.bytes.clone());
+        let counted = move |body: WasiBody| CountedBody::new(body, u64::MAX, bytes.clone()).boxed_unsync();
         Box::new(async move {
             let sent = match planned {
-                Ok(upstream) => transport.send(upstream, request).await,
+                Ok(upstream) => transport.send(upstream, request.map(&counted)).await,
                 Err(error) => Err(error),
             };
             let response = sent.map_err(|error| {
@@ -81,7 +86,7 @@ impl WasiHttpHooks for Outgoing {
                 }
                 Error::from(error)
             })?;
-            Ok((response, Box::new(std::future::ready(Ok(()))) as Io))
+            Ok((response.map(counted), Box::new(std::future::ready(Ok(()))) as Io))
         })
     }
 

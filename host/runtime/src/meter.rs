@@ -10,10 +10,20 @@ use crate::fault::Breach;
 use crate::gas::{Interface, Schedule};
 use crate::limits::Limits;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use wasmtime::{Engine, ResourceLimiter};
 
 /// Bytes that one element of a table takes in the host.
 const TABLE_ELEMENT_BYTES: usize = 16;
+
+/// Bytes that cross in streams, which the host drains outside of any call. Priced when the gas is next added up.
+#[derive(Clone, Default)]
+pub(crate) struct StreamBytes {
+    /// Written to stdout and stderr.
+    pub(crate) cli: Arc<AtomicU64>,
+    /// Of outgoing requests' bodies and their responses'.
+    pub(crate) http_outgoing: Arc<AtomicU64>,
+}
 
 /// The meter of one store.
 pub(crate) struct Meter {
@@ -24,6 +34,7 @@ pub(crate) struct Meter {
     calls: [u64; Interface::COUNT],
     calls_total: u64,
     call_gas: u64,
+    streams: StreamBytes,
     breach: Option<Breach>,
     memory_now: usize,
     memory_most: usize,
@@ -39,6 +50,7 @@ impl Meter {
         clock: Arc<RunClock>,
     ) -> Self {
         Self {
+            streams: StreamBytes::default(),
             engine: engine.clone(),
             call_gas: schedule.instance(),
             schedule,
@@ -54,11 +66,18 @@ impl Meter {
         }
     }
 
+    /// With the counts of what crosses in the guest's streams.
+    pub(crate) fn with_streams(self, streams: StreamBytes) -> Self {
+        Self { streams, ..self }
+    }
+
     /// Begins the next run of a reused instance: all counts from zero, but the memory that it still holds.
     pub(crate) fn begin(&mut self, clock: Arc<RunClock>, limits: Arc<Limits>) {
         let fresh = Self::new(&self.engine, self.schedule.clone(), limits, clock);
-        let held = self.memory_now;
-        *self = Self { call_gas: 0, memory_now: held, memory_most: held, ..fresh };
+        let (held, streams) = (self.memory_now, self.streams.clone());
+        streams.cli.store(0, Relaxed);
+        streams.http_outgoing.store(0, Relaxed);
+        *self = Self { call_gas: 0, memory_now: held, memory_most: held, streams, ..fresh };
     }
 
     /// Counts and prices one call into the host.
@@ -67,7 +86,7 @@ impl Meter {
             *count += 1;
         }
         self.calls_total += 1;
-        self.charge(interface, 0);
+        self.charge(self.schedule.call(interface));
         if self.calls_total > self.limits.host_calls {
             self.break_off(Breach::HostCalls);
         }
@@ -75,13 +94,11 @@ impl Meter {
 
     /// Prices bytes that cross with a call that was already counted.
     pub(crate) fn bytes(&mut self, interface: Interface, bytes: usize) {
-        let price = self.schedule.call(interface, bytes as u64);
-        self.call_gas = self.call_gas.saturating_add(price - self.schedule.call(interface, 0));
-        self.check_gas();
+        self.charge(self.schedule.bytes(interface, bytes as u64));
     }
 
-    fn charge(&mut self, interface: Interface, bytes: u64) {
-        self.call_gas = self.call_gas.saturating_add(self.schedule.call(interface, bytes));
+    fn charge(&mut self, gas: u64) {
+        self.call_gas = self.call_gas.saturating_add(gas);
         self.check_gas();
     }
 
@@ -135,7 +152,11 @@ impl Meter {
     pub(crate) fn gas(&self, fuel_used: u64) -> u64 {
         let fuel = self.schedule.fuel(fuel_used);
         let memory = self.schedule.memory(self.memory_most as u64);
-        fuel.saturating_add(memory).saturating_add(self.call_gas)
+        let bytes = |interface, count: &AtomicU64| self.schedule.bytes(interface, count.load(Relaxed));
+        fuel.saturating_add(memory)
+            .saturating_add(self.call_gas)
+            .saturating_add(bytes(Interface::Cli, &self.streams.cli))
+            .saturating_add(bytes(Interface::HttpOutgoing, &self.streams.http_outgoing))
     }
 
     /// The breach that a crossing noted, if any.

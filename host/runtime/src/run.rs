@@ -10,7 +10,7 @@ use crate::grants::{Access, Files, Grants};
 use crate::http::Outgoing;
 use crate::instance::Idle;
 use crate::load::{App, Mode};
-use crate::meter::Meter;
+use crate::meter::{Meter, StreamBytes};
 use crate::state::{Parts, State};
 use crate::stdio::{GuestLog, LogCounts, StreamName};
 use crate::store::{armed, metered};
@@ -212,8 +212,10 @@ impl App {
 
     async fn instantiate_once(&self, clock: &Arc<RunClock>, log: &Arc<GuestLog>) -> wasmtime::Result<Idle> {
         let engine = &self.runtime.engines.apps;
+        let streams = StreamBytes { cli: log.bytes(), http_outgoing: Arc::default() };
+        let meter = Meter::new(engine, self.runtime.schedule.clone(), self.limits.clone(), clock.clone());
         let state = State::new(Parts {
-            meter: Meter::new(engine, self.runtime.schedule.clone(), self.limits.clone(), clock.clone()),
+            meter: meter.with_streams(streams.clone()),
             wasi: wasi(&self.grants, log)?,
             outgoing: Outgoing {
                 tenant: self.tenant.clone(),
@@ -223,6 +225,7 @@ impl App {
                 limits: self.limits.clone(),
                 deadline: clock.started() + self.limits.deadline,
                 sent: 0,
+                bytes: streams.http_outgoing,
             },
             stores: self.stores.clone(),
             config: self.config.clone(),

@@ -63,6 +63,7 @@ impl StoreParts {
             limits: limits.clone(),
             deadline: clock.started() + limits.deadline,
             sent: 0,
+            bytes: Arc::default(),
         };
         State::new(Parts {
             meter: Meter::new(engine, self.runtime.schedule.clone(), limits.clone(), clock),

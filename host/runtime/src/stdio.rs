@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -20,6 +21,8 @@ pub(crate) struct GuestLog {
     tenant: Name,
     app: Name,
     limits: Arc<Limits>,
+    /// Every byte that was written, also of lines that were dropped.
+    bytes: Arc<AtomicU64>,
     run: Mutex<LogRun>,
 }
 
@@ -60,6 +63,7 @@ impl GuestLog {
             tenant: tenant.clone(),
             app: app.clone(),
             limits: limits.clone(),
+            bytes: Arc::default(),
             run: Mutex::new(run),
         })
     }
@@ -79,6 +83,11 @@ impl GuestLog {
             }
         }
         run.counts
+    }
+
+    /// The count of bytes, for the meter.
+    pub(crate) fn bytes(&self) -> Arc<AtomicU64> {
+        self.bytes.clone()
     }
 
     /// One of the guest's two streams.
@@ -106,6 +115,7 @@ impl GuestLog {
     }
 
     fn take(&self, stream: StreamName, bytes: &[u8]) {
+        self.bytes.fetch_add(bytes.len() as u64, Relaxed);
         let most = self.limits.log_line_bytes;
         let mut run = self.run.lock();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {

@@ -19,6 +19,18 @@ fn the_tenant_comes_first_and_is_always_there() {
 }
 
 #[test]
+fn an_ipv6_client_is_its_network() {
+    let from = |address: &str| {
+        let mut facts = facts();
+        address.clone_into(&mut facts.client_address);
+        key(&facts, &[KeyField::ClientAddress])
+    };
+    assert_eq!(from("2001:db8:1:2:3:4:5:6"), "acme/2001:db8:1:2::%2F64");
+    assert_eq!(from("2001:db8:1:2::1"), from("2001:db8:1:2:ffff::9"));
+    assert_ne!(from("2001:db8:1:2::1"), from("2001:db8:1:3::1"));
+}
+
+#[test]
 fn a_slash_in_a_value_is_not_a_separator() {
     let fields = [KeyField::App, KeyField::Actor];
     assert_eq!(key(&named("a/b", "c"), &fields), "acme/a%2Fb/c");

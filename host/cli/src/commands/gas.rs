@@ -61,8 +61,8 @@ pub(super) fn run(command: &GasCommand, output: &mut Output) -> Result<(), Failu
 
 fn report(schedule: &Schedule) -> Report {
     let price = |interface| {
-        let base = schedule.call(interface, 0);
-        Price { base, per_byte: schedule.call(interface, 1).saturating_sub(base) }
+        let base = schedule.call(interface);
+        Price { base, per_byte: schedule.bytes(interface, 1) }
     };
     Report {
         id: schedule.id().to_owned(),

@@ -92,7 +92,7 @@ async fn a_request_body_over_its_limit_is_an_error_for_the_guest() {
     let inner =
         http_body_util::Full::new(Bytes::from_static(b"12345")).map_err(|e| match e {}).boxed_unsync();
     let count = Arc::new(AtomicU64::new(0));
-    let mut body = CountedRequest::new(inner, 4, count.clone());
+    let mut body = CountedBody::new(inner, 4, count.clone());
     assert!(matches!(body.frame().await, Some(Err(Error::HttpRequestBodySize(Some(4))))));
     assert_eq!(count.load(Relaxed), 5);
 }

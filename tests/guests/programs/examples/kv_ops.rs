@@ -48,6 +48,10 @@ fn act(store: &Bucket, op: &str, key: &str, value: &str, delta: &str) -> Result<
             store.update(key, |old| [old.unwrap_or_default(), value.as_bytes().to_vec()].concat())?;
             done()
         }
+        "double" => {
+            store.update(key, |old| old.unwrap_or_default().repeat(2))?;
+            done()
+        }
         "get_many" => store.get_many(&keys)?.into_iter().map(shown).collect::<Vec<_>>().join(","),
         "set_many" => {
             let pairs: Vec<_> = keys.iter().copied().zip(value.split(',').map(str::as_bytes)).collect();
