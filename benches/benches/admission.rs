@@ -31,7 +31,8 @@ fn main() {
             .await;
             repeated.print(&format!("{name}: the same facts"), None);
             // Made before the clock runs: how the line comes by its facts is in the bench of the line.
-            let facts: Vec<_> = (0..COUNT as u64 + COUNT as u64 / 10).map(|number| rig.facts(number)).collect();
+            let facts: Vec<_> =
+                (0..COUNT as u64 + COUNT as u64 / 10).map(|number| rig.facts(number)).collect();
             let mut facts = facts.iter();
             let fresh = Samples::take(COUNT, async || {
                 let permit = gate.admit(facts.next().unwrap(), FailureMode::Closed).await;

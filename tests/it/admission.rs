@@ -64,7 +64,7 @@ fn what_a_policy_sees_is_whole_or_the_request_is_refused() {
         forbid(principal, action, resource) when { context.headers.hasTag(\"x-role\") && context.headers.getTag(\"x-role\") like \"*guest*\" };";
     let host = Case::guest("echo").policy(rule).route("headers = [\"x-many\", \"x-role\"]").start();
     host.ask(Request::get("/?a=1").header("x-role", "admin")).expect_status(200);
-    host.ask(Request::get(&format!("/?{}&debug=1", "a".repeat(9_000)))).expect_problem(403, "denied");
+    host.ask(Request::get(format!("/?{}&debug=1", "a".repeat(9_000)))).expect_problem(403, "denied");
     let role =
         |value: &[u8]| Request::get("/").header("x-role", http::HeaderValue::from_bytes(value).unwrap());
     host.ask(role(b"guest")).expect_problem(403, "denied");

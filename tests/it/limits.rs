@@ -208,7 +208,7 @@ fn values_by_the_thousand_are_no_way_into_the_hosts_memory() {
         .grants("keyvalue = { default = \"memory\" }")
         .limits("memory-bytes = 16777216")
         .start();
-    let ask = |query: &str| host.ask(Request::get(&format!("/?{query}")));
+    let ask = |query: &str| host.ask(Request::get(format!("/?{query}")));
     ask(&format!("op=set&key=big&value={}", "x".repeat(8_000))).expect_status(200);
     for _ in 0..7 {
         ask("op=double&key=big").expect_status(200);
@@ -228,7 +228,7 @@ fn what_goes_on_after_the_answer_is_under_the_same_limits() {
     ] {
         let host = Case::guest("after_response").limits(limits).start();
         let answer =
-            host.ask(Request::get(&format!("/?then={then}"))).expect_status(200).expect_body("answered\n");
+            host.ask(Request::get(format!("/?then={then}"))).expect_status(200).expect_body("answered\n");
         answer.expect_audit(&format!("failed:{fault}"));
     }
 }

@@ -95,8 +95,8 @@ impl Telemetry {
         let lines = lines::Lines::start(std::io::stderr()).map_err(TelemetryError::Thread)?;
         // The span of the connection's side carries the trace and nothing for a log line. Without the hint, every trace
         // point of every dependency would be asked about, and the engine has many.
-        let logged = filter_fn(|metadata| metadata.target() != trace::TARGET)
-            .with_max_level_hint(LevelFilter::TRACE);
+        let logged =
+            filter_fn(|metadata| metadata.target() != trace::TARGET).with_max_level_hint(LevelFilter::TRACE);
         let logs = tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)

@@ -200,7 +200,8 @@ fn on_record(metrics: &Arc<Metrics>, stores: &Arc<Stores>) -> Arc<OnRecord> {
 
 /// Requests of which there is no record, because they named no tenant.
 fn observe(metrics: &Metrics, line: &Arc<Line>) {
-    let figures: [(&str, &str, fn(&Counters) -> &AtomicU64); 2] = [
+    type Figure = fn(&Counters) -> &AtomicU64;
+    let figures: [(&str, &str, Figure); 2] = [
         ("requests_unreadable", "Requests that could not be understood", |counters| &counters.unreadable),
         ("requests_unrouted", "Requests that no route answers", |counters| &counters.unrouted),
     ];

@@ -5,7 +5,7 @@ use crate::facts::Target;
 use crate::fault::Fault;
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
@@ -87,11 +87,6 @@ pub(crate) fn request_for_guest(
     *request.uri_mut() = target.uri.clone();
     *request.method_mut() = parts.method;
     let mut headers = parts.headers;
-    set(
-        &mut headers,
-        HOST,
-        target.uri.authority().map_or(target.host.as_str(), |authority| authority.as_str()),
-    );
     set(&mut headers, HeaderName::from_static("x-forwarded-for"), &facts.client_address);
     set(&mut headers, HeaderName::from_static("x-forwarded-proto"), &facts.scheme);
     set(&mut headers, REQUEST_ID, &facts.request_id);

@@ -78,7 +78,7 @@ fn raise_descriptor_limit(output: &mut Output) {
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let have = if raised.is_ok() { limit.maximum } else { limit.current };
     if let Some(have) = have.filter(|have| *have < FEW_DESCRIPTORS) {
-        output.warning(&format_args!(
+        output.warning(format_args!(
             "this process may open {have} files and connections; raise `ulimit -n` or `LimitNOFILE=` to serve more"
         ));
     }
