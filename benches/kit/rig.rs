@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use testkit::Case;
 use tollgate_runtime::{
-    Actor, ActorKind, App, AppSpec, AuditLog, Backend, BucketSetting, Capacity, Entry, Facts, Gate,
+    Actor, ActorKind, App, AppSpec, AuditLog, Backend, BucketSetting, Capacity, Compiler, Entry, Facts, Gate,
     GateParts, GateSetting, Grants, KeyField, Limits, Manifest, Mode, Name, Outcome, Runtime, RuntimeOptions,
     Schedule, Unit, Usage,
 };
@@ -27,6 +27,7 @@ pub async fn rig() -> Rig {
     let runtime = Runtime::start(RuntimeOptions {
         capacity: Capacity { instances: 200, ..Capacity::default() },
         schedule: Schedule::default(),
+        compiler: Compiler::Here,
         cache: site.path().join("state/cache"),
         buckets: Arc::new(stores),
         transport: Arc::new(Outbound::new(&OutboundOptions::default()).unwrap()),

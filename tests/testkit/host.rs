@@ -17,6 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tollgate::RunningHost;
+use tollgate_runtime::Compiler;
 
 /// A host in this process.
 pub struct Host {
@@ -42,7 +43,7 @@ impl Host {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let config = tollgate::config::Config::read(&site.file()).unwrap_or_else(|e| panic!("{e}"));
         let running = runtime
-            .block_on(tollgate::start(config))
+            .block_on(tollgate::start(config, Compiler::Process(binary())))
             .unwrap_or_else(|e| panic!("{}", tollgate::output::chain(&e)));
         let (address, admin) = (running.addresses().listen, running.addresses().admin);
         Self { runtime, running: Some(running), address, admin, site }

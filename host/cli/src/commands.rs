@@ -13,6 +13,7 @@ mod world;
 use crate::output::{Failure, Output};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+use tollgate_runtime::{Compiler, compile_alone};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -55,6 +56,14 @@ enum Command {
     /// Show what work costs
     #[command(subcommand)]
     Gas(gas::GasCommand),
+    /// Compile a component from the standard input: what a host asks a process of its own to do
+    #[command(name = Compiler::COMMAND, hide = true)]
+    CompileAlone {
+        /// Which engine it is for
+        engine: String,
+        /// What operators cost
+        operators: String,
+    },
 }
 
 /// Which configuration is meant.
@@ -88,7 +97,20 @@ pub fn run(cli: Cli, environment: Environment, output: &mut Output) -> Result<()
         Command::Up(args) => up::run(&args, environment, output),
         Command::Audit(command) => audit::run(&command, output),
         Command::Gas(command) => gas::run(&command, output),
+        Command::CompileAlone { engine, operators } => {
+            let (mut input, mut code) = (std::io::stdin().lock(), std::io::stdout().lock());
+            compile_alone(&engine, &operators, &mut input, &mut code)
+                .map_err(|error| Failure::new(error.to_string()))
+        }
     }
+}
+
+/// This program compiles for its own host.
+fn compiler() -> Result<Compiler, Failure> {
+    let program = std::env::current_exe();
+    let program =
+        program.map_err(|error| Failure::new(format!("this program can't find its own file: {error}")))?;
+    Ok(Compiler::Process(program))
 }
 
 /// Reads a file that may be no larger than `limit` bytes.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 use tollgate_runtime::{
-    Backend, BucketSetting, Counters, Entry, Line, Name, NameError, Runtime, RuntimeOptions, Unit,
+    Backend, BucketSetting, Compiler, Counters, Entry, Line, Name, NameError, Runtime, RuntimeOptions, Unit,
 };
 use tollgate_server::{
     AuditBook, Check, Hour, LineHandler, ListenError, ListenerOptions, MemoryBuckets, Metrics, OnRecord,
@@ -99,12 +99,12 @@ pub struct Addresses {
     pub admin: SocketAddr,
 }
 
-/// Starts a host. Nothing is listened on before everything is loaded.
+/// Starts a host, which has components compiled by `compiler`. Nothing is listened on before everything is loaded.
 ///
 /// # Errors
 /// What all tenants need and is not there. What only one tenant brings is left out, and named by
 /// [`RunningHost::troubles`].
-pub async fn start(config: Config) -> Result<RunningHost, StartError> {
+pub async fn start(config: Config, compiler: Compiler) -> Result<RunningHost, StartError> {
     let (directory, scratch) = directory(&config)?;
     let sqlite = match &config.host.state {
         Some(state) => Some(SqliteBuckets::open(&state.join("tollgate.sqlite"), StoreLimits::default())?),
@@ -116,6 +116,7 @@ pub async fn start(config: Config) -> Result<RunningHost, StartError> {
     let runtime = Runtime::start(RuntimeOptions {
         capacity: config.host.capacity.clone(),
         schedule: read_schedule(&config)?,
+        compiler,
         cache: directory.join("cache"),
         buckets: stores.clone(),
         transport: Arc::new(outbound),

@@ -4,6 +4,7 @@ use crate::bindings::Entry;
 use crate::bindings::audit::{self, AuditError as GuestError};
 use crate::cache::CacheError;
 use crate::clock::RunClock;
+use crate::engine::EngineKind;
 use crate::limits::Limits;
 use crate::link;
 use crate::load::{LoadError, inspect};
@@ -82,8 +83,7 @@ impl Runtime {
         let name = "audit".to_owned();
         inspect(&name, &component)?;
         let compile = |source| LoadError::Compile { name: name.clone(), source: CacheError::Compile(source) };
-        let component =
-            self.compile(&name, self.engines.gates.clone(), [0; 32], component.bytes().clone()).await?;
+        let component = self.compile(&name, EngineKind::Gates, component.bytes().clone()).await?;
         let linker = link::audit_linker(&self.engines.gates).map_err(compile)?;
         let pre = linker.instantiate_pre(&component).map_err(compile)?;
         let tenant = Name::new("host").map_err(|error| compile(wasmtime::format_err!("{error}")))?;

@@ -4,6 +4,7 @@
 //! a file is native code: to load a forged one would be to run it. So each has a MAC under a key that only this host
 //! has, the directory is closed to others, and nothing that was compiled elsewhere is ever taken.
 
+use crate::compile::CompileError;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
@@ -47,6 +48,9 @@ pub enum CacheError {
     /// The engine refuses the component.
     #[error("it does not compile: {0:#}")]
     Compile(wasmtime::Error),
+    /// The compiler did not give its code.
+    #[error("it does not compile: {0}")]
+    Compiler(#[from] CompileError),
 }
 
 impl CompileCache {
@@ -61,24 +65,30 @@ impl CompileCache {
         Ok(Self { dir: dir.to_owned(), key })
     }
 
-    /// The component, from the cache or compiled now. Blocks, and may take a minute for an interpreter.
-    pub(crate) fn component(
+    /// A component that was compiled before. Blocks.
+    pub(crate) fn find(&self, engine: &Engine, salt: &[u8], bytes: &[u8]) -> Option<Component> {
+        self.load(engine, &self.path(engine, salt, bytes))
+    }
+
+    /// Keeps a component's code, and loads it. Blocks.
+    pub(crate) fn keep(
         &self,
         engine: &Engine,
         salt: &[u8],
         bytes: &[u8],
+        code: &[u8],
     ) -> Result<Component, CacheError> {
-        let name = entry_name(engine, salt, bytes);
-        let path = self.dir.join(format!("{name}.cwasm"));
-        if let Some(component) = self.load(engine, &path) {
-            return Ok(component);
-        }
-        let code = engine.precompile_component(bytes).map_err(CacheError::Compile)?;
-        self.store(&path, &code).map_err(|source| CacheError::Io { path: path.clone(), source })?;
-        match self.load(engine, &path) {
-            Some(component) => Ok(component),
-            None => Component::new(engine, bytes).map_err(CacheError::Compile),
-        }
+        let path = self.path(engine, salt, bytes);
+        let unused = || CacheError::Io {
+            path: path.clone(),
+            source: io::Error::other("what was written is not there"),
+        };
+        self.store(&path, code).map_err(|source| CacheError::Io { path: path.clone(), source })?;
+        self.load(engine, &path).ok_or_else(unused)
+    }
+
+    fn path(&self, engine: &Engine, salt: &[u8], bytes: &[u8]) -> PathBuf {
+        self.dir.join(format!("{}.cwasm", entry_name(engine, salt, bytes)))
     }
 
     fn load(&self, engine: &Engine, path: &Path) -> Option<Component> {
@@ -116,8 +126,8 @@ impl CompileCache {
 
 fn entry_name(engine: &Engine, salt: &[u8], bytes: &[u8]) -> blake3::Hash {
     /// Lets a blake3 hasher take what is only `Hash`.
-    struct Into<'a>(&'a mut blake3::Hasher);
-    impl Hasher for Into<'_> {
+    struct HashInto<'a>(&'a mut blake3::Hasher);
+    impl Hasher for HashInto<'_> {
         fn write(&mut self, bytes: &[u8]) {
             self.0.update(bytes);
         }
@@ -127,7 +137,7 @@ fn entry_name(engine: &Engine, salt: &[u8], bytes: &[u8]) -> blake3::Hash {
     }
     let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
     hasher.update(blake3::hash(bytes).as_bytes());
-    engine.precompile_compatibility_hash().hash(&mut Into(&mut hasher));
+    engine.precompile_compatibility_hash().hash(&mut HashInto(&mut hasher));
     hasher.update(salt);
     hasher.finalize()
 }

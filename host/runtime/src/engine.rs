@@ -4,7 +4,7 @@
 //! Both come out of one constructor together with their ticker: an engine without a ticker would have limits that
 //! never fire.
 
-use crate::gas::Schedule;
+use crate::gas::{Operators, Schedule};
 use crate::limits::Capacity;
 use std::thread;
 use std::time::Duration;
@@ -41,9 +41,10 @@ pub(crate) struct Engines {
 impl Engines {
     /// Makes both engines and starts their tickers.
     pub(crate) fn start(capacity: &Capacity, schedule: &Schedule) -> wasmtime::Result<Self> {
-        let mut apps = config(capacity.instances, capacity);
-        apps.consume_fuel(true).operator_cost(schedule.operator_cost());
-        let gates = config(capacity.gate_instances.saturating_mul(16), capacity);
+        let mut apps = config(EngineKind::Apps, schedule.operators());
+        apps.allocation_strategy(pool(capacity.instances, capacity));
+        let mut gates = config(EngineKind::Gates, schedule.operators());
+        gates.allocation_strategy(pool(capacity.gate_instances.saturating_mul(16), capacity));
         let engines = Self { apps: Engine::new(&apps)?, gates: Engine::new(&gates)? };
         ticker(&engines.apps)?;
         ticker(&engines.gates)?;
@@ -51,9 +52,43 @@ impl Engines {
     }
 }
 
-/// What both engines have in common.
-fn config(instances: u32, capacity: &Capacity) -> Config {
+/// Which of the two engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EngineKind {
+    /// For tenants' apps: with fuel.
+    Apps,
+    /// For gate components: without.
+    Gates,
+}
+
+impl EngineKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Apps => "apps",
+            Self::Gates => "gates",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        [Self::Apps, Self::Gates].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Compiles for an engine, without the memory that an engine reserves for instances: that changes no code.
+pub(crate) fn compile_only(
+    kind: EngineKind,
+    operators: &Operators,
+    bytes: &[u8],
+) -> wasmtime::Result<Vec<u8>> {
+    Engine::new(&config(kind, operators))?.precompile_component(bytes)
+}
+
+/// Everything that decides what code is made.
+fn config(kind: EngineKind, operators: &Operators) -> Config {
     let mut config = Config::new();
+    if kind == EngineKind::Apps {
+        config.consume_fuel(true).operator_cost(operators.cost());
+    }
     config
         .epoch_interruption(true)
         .wasm_component_model(true)
@@ -75,12 +110,11 @@ fn config(instances: u32, capacity: &Capacity) -> Config {
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
         .max_wasm_stack(WASM_STACK_BYTES)
-        .async_stack_size(FIBER_STACK_BYTES)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances, capacity)));
+        .async_stack_size(FIBER_STACK_BYTES);
     config
 }
 
-fn pool(instances: u32, capacity: &Capacity) -> PoolingAllocationConfig {
+fn pool(instances: u32, capacity: &Capacity) -> InstanceAllocationStrategy {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
@@ -98,7 +132,7 @@ fn pool(instances: u32, capacity: &Capacity) -> PoolingAllocationConfig {
         .table_keep_resident(capacity.resident_bytes)
         .async_stack_keep_resident(64 << 10)
         .pagemap_scan(Enabled::Auto);
-    pool
+    InstanceAllocationStrategy::Pooling(pool)
 }
 
 /// Advances the epoch once a tick, until the engine is gone.

@@ -5,6 +5,8 @@
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// The schedule that the host ships with: `gas/schedule.toml` beside this crate's sources.
@@ -107,7 +109,7 @@ struct Raw {
     fuel: u64,
     instance: u64,
     memory_page: u64,
-    operators: BTreeMap<String, u8>,
+    operators: Operators,
     calls: BTreeMap<Interface, CallPrice>,
 }
 
@@ -119,7 +121,7 @@ pub struct Schedule {
     fuel_price: u64,
     instance_price: u64,
     page_price: u64,
-    operators: BTreeMap<String, u8>,
+    operators: Operators,
     calls: [CallPrice; Interface::COUNT],
 }
 
@@ -170,7 +172,7 @@ impl Schedule {
             return Err(ScheduleError::Shape("`fuel` must be at least 1, and `id` 1 to 64 bytes".into()));
         }
         let known = operator_classes();
-        if let Some(found) = raw.operators.keys().find(|class| !known.contains(&class.as_str())) {
+        if let Some(found) = raw.operators.0.keys().find(|class| !known.contains(&class.as_str())) {
             return Err(ScheduleError::Operator { found: found.clone(), known: known.join(", ") });
         }
         let mut calls = [CallPrice::default(); Interface::COUNT];
@@ -233,16 +235,51 @@ impl Schedule {
         bytes.div_ceil(64 << 10).saturating_mul(self.page_price)
     }
 
-    /// The operator table for the engine.
-    pub(crate) fn operator_cost(&self) -> wasmtime::OperatorCost {
+    /// What classes of operators cost.
+    pub(crate) fn operators(&self) -> &Operators {
+        &self.operators
+    }
+}
+
+/// Fuel for classes of operators. As text: `divide=10,root=10`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Operators(BTreeMap<String, u8>);
+
+impl Operators {
+    /// The table for the engine.
+    pub(crate) fn cost(&self) -> wasmtime::OperatorCost {
         let mut table = wasmtime::OperatorCost::default();
-        for (class, cost) in &self.operators {
+        for (class, cost) in &self.0 {
             for operator in OPERATORS.iter().filter(|(name, _)| name == class).flat_map(|(_, set)| set.iter())
             {
                 operator(&mut table, *cost);
             }
         }
         table
+    }
+}
+
+impl fmt::Display for Operators {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (class, cost)) in self.0.iter().enumerate() {
+            let comma = if place > 0 { "," } else { "" };
+            write!(f, "{comma}{class}={cost}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Operators {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let one = |part: &str| {
+            let (class, cost) = part.split_once('=')?;
+            Some((class.to_owned(), cost.parse().ok()?))
+        };
+        let parts = text.split(',').filter(|part| !part.is_empty());
+        let all: Option<BTreeMap<String, u8>> = parts.map(one).collect();
+        all.map(Self).ok_or_else(|| format!("`{text}` prices no operators"))
     }
 }
 
@@ -315,6 +352,14 @@ mod tests {
             DEFAULT.replace("filesystem = { base = 1000 }", "filesystem = { base = 1000, per-byte = 1 }");
         let error = Schedule::parse(&priced).unwrap_err().to_string();
         assert!(error.contains("`calls.filesystem.per-byte` can't be charged"), "{error}");
+    }
+
+    #[test]
+    fn operators_are_the_same_as_text_and_back() {
+        let operators = Schedule::default().operators;
+        assert_eq!(operators.to_string().parse(), Ok(operators));
+        assert_eq!("".parse(), Ok(Operators::default()));
+        assert!("divide".parse::<Operators>().is_err() && "divide=300".parse::<Operators>().is_err());
     }
 
     #[test]

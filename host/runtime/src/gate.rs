@@ -9,6 +9,7 @@ use crate::bindings::tollgate::gate::types;
 use crate::bindings::{Diagnostic, Entry, Facts};
 use crate::cache::CacheError;
 use crate::clock::RunClock;
+use crate::engine::EngineKind;
 use crate::limits::Limits;
 use crate::link;
 use crate::load::{LoadError, Manifest, inspect};
@@ -217,7 +218,7 @@ impl Runtime {
             tokio::task::spawn_blocking(move || compose(&parts).map_err(|error| error.to_string()));
         let composed = composed.await.unwrap_or_else(|error| Err(format!("it can't be composed: {error}")));
         let composed = composed.map_err(|error| compile(wasmtime::Error::msg(error)))?;
-        let component = self.compile(&name, self.engines.gates.clone(), [0; 32], composed.into()).await?;
+        let component = self.compile(&name, EngineKind::Gates, composed.into()).await?;
         let linker = link::gate_linker(&self.engines.gates).map_err(compile)?;
         let pre = linker.instantiate_pre(&component).map_err(compile)?;
         let indices = admission::GuestIndices::new(&pre).map_err(compile)?;

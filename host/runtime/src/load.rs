@@ -1,6 +1,7 @@
 //! From verified bytes to an app that can run: heavy work, once.
 
 use crate::cache::CacheError;
+use crate::engine::EngineKind;
 use crate::grants::{Access, Files, Grants};
 use crate::handles::GuestStores;
 use crate::inspect::{Inspection, MalformedError};
@@ -267,24 +268,33 @@ impl Runtime {
     }
 
     async fn compile_app(self: &Arc<Self>, name: &str, component: Verified) -> Result<Component, LoadError> {
-        let salt = *self.schedule.digest().as_bytes();
-        self.compile(name, self.engines.apps.clone(), salt, component.bytes().clone()).await
+        self.compile(name, EngineKind::Apps, component.bytes().clone()).await
     }
 
-    /// Compiles on a thread of its own, one component at a time: serving never waits for it.
+    /// The code of a component, from the cache or made now; one at a time, and never on a thread that serves.
     pub(crate) async fn compile(
         self: &Arc<Self>,
         name: &str,
-        engine: wasmtime::Engine,
-        salt: [u8; 32],
+        kind: EngineKind,
         bytes: bytes::Bytes,
     ) -> Result<Component, LoadError> {
         let failed = |source| LoadError::Compile { name: name.to_owned(), source };
         let stopped = || failed(CacheError::Compile(wasmtime::format_err!("the host is stopping")));
+        let (engine, salt) = match kind {
+            EngineKind::Apps => (self.engines.apps.clone(), *self.schedule.digest().as_bytes()),
+            EngineKind::Gates => (self.engines.gates.clone(), [0; 32]),
+        };
         let _turn = self.compile_turn.acquire().await.map_err(|_| stopped())?;
+        let (this, known, wanted) = (self.clone(), engine.clone(), bytes.clone());
+        let found = tokio::task::spawn_blocking(move || this.cache.find(&known, &salt, &wanted));
+        if let Some(component) = found.await.map_err(|_| stopped())? {
+            return Ok(component);
+        }
+        let code = self.compiler.compile(kind, self.schedule.operators(), bytes.clone()).await;
+        let code = code.map_err(|error| failed(error.into()))?;
         let this = self.clone();
-        let work = move || this.cache.component(&engine, &salt, &bytes);
-        tokio::task::spawn_blocking(work).await.map_err(|_| stopped())?.map_err(failed)
+        let kept = tokio::task::spawn_blocking(move || this.cache.keep(&engine, &salt, &bytes, &code));
+        kept.await.map_err(|_| stopped())?.map_err(failed)
     }
 
     fn open_stores(&self, label: &str, spec: &AppSpec) -> Result<GuestStores, LoadError> {

@@ -1,6 +1,7 @@
 //! What one host has once: engines, cache, prices and the adapter's services.
 
 use crate::cache::{CacheError, CompileCache};
+use crate::compile::Compiler;
 use crate::engine::Engines;
 use crate::gas::Schedule;
 use crate::limits::Capacity;
@@ -16,6 +17,8 @@ pub struct RuntimeOptions {
     pub capacity: Capacity,
     /// What work costs.
     pub schedule: Schedule,
+    /// What compiles components.
+    pub compiler: Compiler,
     /// The directory for compiled code. Made if it is not there; must be closed to other users.
     pub cache: PathBuf,
     /// Where key-value stores come from.
@@ -29,6 +32,7 @@ pub struct Runtime {
     pub(crate) capacity: Capacity,
     pub(crate) schedule: Arc<Schedule>,
     pub(crate) engines: Engines,
+    pub(crate) compiler: Compiler,
     pub(crate) cache: CompileCache,
     pub(crate) compile_turn: Semaphore,
     pub(crate) buckets: Arc<dyn Buckets>,
@@ -61,6 +65,7 @@ impl Runtime {
         Ok(Arc::new(Self {
             cache: CompileCache::open(&options.cache)?,
             engines,
+            compiler: options.compiler,
             capacity: options.capacity,
             schedule: Arc::new(options.schedule),
             compile_turn: Semaphore::new(1),

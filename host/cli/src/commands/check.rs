@@ -53,7 +53,7 @@ pub(super) fn run(args: &CheckArgs, output: &mut Output) -> Result<(), Failure> 
         }
         Err(error) => return Err(config_failure(error)),
     };
-    let refused = house::check(&config)?;
+    let refused = house::check(&config, super::compiler()?)?;
     let count = |count: fn(&crate::config::Tenant) -> usize| config.tenants.iter().map(count).sum();
     let report = Report {
         ok: refused.is_empty(),

@@ -97,7 +97,7 @@ async fn serve(
     // Before the host starts, so that a signal while it loads is not lost.
     let mut signals = Signals::new()?;
     let host = tokio::select! {
-        host = start(config) => host?,
+        host = start(config, super::compiler()?) => host?,
         () = signals.stop() => return Ok(()),
     };
     announce(&host, json, output)?;

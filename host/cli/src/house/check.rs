@@ -4,7 +4,7 @@ use super::{Common, Trouble, load, read_schedule};
 use crate::config::Config;
 use crate::output::{Failure, chain};
 use std::sync::Arc;
-use tollgate_runtime::{Backend, Bucket, BucketError, Buckets, Name, Runtime, RuntimeOptions};
+use tollgate_runtime::{Backend, Bucket, BucketError, Buckets, Compiler, Name, Runtime, RuntimeOptions};
 use tollgate_server::{LogKey, MemoryBuckets, Outbound, OutboundOptions, StoreLimits, Stores};
 
 /// Checks everything that a configuration names: verifies, compiles, links and configures it, in a directory of its
@@ -12,17 +12,18 @@ use tollgate_server::{LogKey, MemoryBuckets, Outbound, OutboundOptions, StoreLim
 ///
 /// # Errors
 /// What all tenants need and is not fit.
-pub fn check(config: &Config) -> Result<Vec<Trouble>, Failure> {
+pub fn check(config: &Config, compiler: Compiler) -> Result<Vec<Trouble>, Failure> {
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    tokio.block_on(check_all(config))
+    tokio.block_on(check_all(config, compiler))
 }
 
-async fn check_all(config: &Config) -> Result<Vec<Trouble>, Failure> {
+async fn check_all(config: &Config, compiler: Compiler) -> Result<Vec<Trouble>, Failure> {
     let scratch = tempfile::tempdir()?;
     let stores = Arc::new(Scratch(Stores::new(MemoryBuckets::new(StoreLimits::default()), None)));
     let runtime = Runtime::start(RuntimeOptions {
         capacity: config.host.capacity.clone(),
         schedule: read_schedule(config)?,
+        compiler,
         cache: scratch.path().join("cache"),
         buckets: stores.clone(),
         transport: Arc::new(Outbound::new(&OutboundOptions::default())?),
