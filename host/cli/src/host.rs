@@ -127,15 +127,7 @@ pub async fn start(config: Config, compiler: Compiler) -> Result<RunningHost, St
     let metrics = Arc::new(Metrics::new());
     let book = book::open(&config, &common, &runtime, on_record(&metrics, &stores)).await?;
     let Loaded { house, apps, troubles } = house::load(&runtime, &config, None).await?;
-    for trouble in &troubles {
-        tracing::error!(
-            target: "tollgate::load",
-            kind = trouble.kind,
-            name = trouble.name,
-            reason = trouble.reason,
-            "refused"
-        );
-    }
+    troubles.iter().for_each(house::Trouble::log);
     let line = Line::new(house, book.clone());
     observe(&metrics, &line);
     let state = Mutex::new(State { config: config.clone(), apps, troubles, reload_failure: None });

@@ -11,7 +11,7 @@ mod tenant;
 pub use check::check;
 
 use crate::config::Config;
-use futures::future::join_all;
+use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt;
@@ -24,6 +24,9 @@ use tollgate_runtime::{
 use tollgate_trust::file::FileError;
 use tollgate_trust::root::TrustFileError;
 use tollgate_trust::{TrustRoot, Verified, verify_file};
+
+/// Tenants that are worked on at the same time. Each holds the bytes of its components for that long.
+const LOADED_AT_ONCE: usize = 8;
 
 /// What all tenants need and is not fit.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +81,14 @@ pub struct Trouble {
     pub key: String,
     /// Its signature is not trusted, or not any more. Then it runs no longer, whatever ran before.
     pub untrusted: bool,
+}
+
+impl Trouble {
+    /// Tells the operator.
+    pub(crate) fn log(&self) {
+        let Self { kind, name, reason, untrusted, .. } = self;
+        tracing::error!(target: "tollgate::load", kind, name, reason, untrusted, "refused");
+    }
 }
 
 impl fmt::Display for Trouble {
@@ -182,7 +193,8 @@ pub async fn load(
     let common = Arc::new(common);
     let all = (0..config.tenants.len()).map(|index| tenant::load(runtime, &common, &config, index));
     let (mut tenants, mut routes, mut apps, mut troubles) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for loaded in join_all(all).await {
+    let mut loading = stream::iter(all).buffered(LOADED_AT_ONCE);
+    while let Some(loaded) = loading.next().await {
         tenants.extend(loaded.tenant);
         routes.extend(loaded.routes);
         apps.extend(loaded.apps);

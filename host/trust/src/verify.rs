@@ -75,7 +75,9 @@ impl fmt::Debug for Verified {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// There is no envelope.
-    #[error("it is not signed, there is no `{envelope}`: sign it with `tollgate sign {component}`")]
+    #[error(
+        "it is not signed, there is no `{envelope}`: sign it with `tollgate sign {component} --key KEY --package NAMESPACE:NAME@VERSION`"
+    )]
     Unsigned {
         /// The component file.
         component: PathBuf,

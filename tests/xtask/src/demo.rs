@@ -185,11 +185,11 @@ first time. Then try:
   curl -X POST http://127.0.0.1:8080/acme/counter  # 403: the policy lets only writers write
   curl -X POST http://127.0.0.1:8080/acme/counter -H 'authorization: Bearer acme-demo-token'
   curl http://127.0.0.1:8080/acme/counter          # the count, shared by all instances
-  for i in $(seq 30); do curl -so /dev/null -w '%{{http_code}} ' http://127.0.0.1:8080/acme/hello; done   # 429
   curl http://127.0.0.1:8080/globex/join           # asks three servers at once, one of which fails
   curl http://127.0.0.1:8080/globex/spin           # an app made for Spin
   curl http://127.0.0.1:8080/globex/spin/internal  # 403, by the tenant's own policy component
   curl http://127.0.0.1:8080/globex/http-02        # wasi:http 0.2{more}
+  for i in $(seq 30); do curl -so /dev/null -w '%{{http_code}} ' http://127.0.0.1:8080/acme/hello; done   # 429
 "
     )
 }

@@ -1,7 +1,7 @@
 //! Taking a changed configuration: the new house is made whole beside the old one, then one replaces the other.
 //!
-//! A file that is not fit changes nothing, and so does one under which an app that runs would run no more because of a
-//! mistake: to take an app away, remove it from the file. An app whose signature is trusted no more is taken away in any
+//! A file that is not fit changes nothing, and so does one with a mistake in what it names, unless the mistake was there
+//! before. An app whose signature is trusted no more is taken away in any
 //! case: a key that was removed must not go on by keeping something else from being taken.
 
 use super::{Shared, State};
@@ -39,13 +39,13 @@ pub enum ReloadError {
     /// What all tenants need is not fit.
     #[error(transparent)]
     House(#[from] HouseError),
-    /// Something that runs would be refused.
+    /// Something would be refused that was not refused before.
     #[error("{}", lines(.0))]
     Refused(Vec<Trouble>),
 }
 
 fn lines(troubles: &[Trouble]) -> String {
-    troubles.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    troubles.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl ReloadError {
@@ -67,6 +67,7 @@ impl Shared {
         let file = self.state.lock().config.file.display().to_string();
         let (outcome, reason) = match &result {
             Ok(reloaded) => {
+                reloaded.troubles.iter().for_each(Trouble::log);
                 tracing::info!(target: "tollgate::reload", file, apps = reloaded.apps, refused = reloaded.troubles.len(), "the configuration is in force");
                 (Outcome::Answered(200), lines(&reloaded.troubles))
             }
@@ -90,14 +91,13 @@ impl Shared {
         self.restart_needed(&before.config, &config)?;
         let Loaded { house, apps, troubles } =
             house::load(&self.runtime, &config, Some(&self.line.house())).await?;
-        let ran = |trouble: &&Trouble| match trouble.kind {
-            "tenant" => before.apps.iter().any(|app| app.tenant.as_str() == trouble.name),
-            _ => before.apps.iter().any(|app| format!("{}/{}", app.tenant, app.name) == trouble.name),
+        let known = |trouble: &Trouble| {
+            before.troubles.iter().any(|old| (old.kind, &old.name) == (trouble.kind, &trouble.name))
         };
-        let lost: Vec<Trouble> =
-            troubles.iter().filter(|trouble| !trouble.untrusted).filter(ran).cloned().collect();
-        if !lost.is_empty() {
-            return Err(ReloadError::Refused(lost));
+        let mistakes: Vec<Trouble> =
+            troubles.iter().filter(|trouble| !trouble.untrusted && !known(trouble)).cloned().collect();
+        if !mistakes.is_empty() {
+            return Err(ReloadError::Refused(mistakes));
         }
         self.forget_idle_counts(&config).await;
         self.line.replace(house);

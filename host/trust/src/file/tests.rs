@@ -37,7 +37,7 @@ fn refusals_name_the_file_and_the_fix() {
     fs::write(&web, COMPONENT).unwrap();
     assert_eq!(
         message(LIMIT),
-        "component `DIR/web.wasm` is refused: it is not signed, there is no `DIR/web.wasm.dsse.json`: sign it with `tollgate sign DIR/web.wasm`"
+        "component `DIR/web.wasm` is refused: it is not signed, there is no `DIR/web.wasm.dsse.json`: sign it with `tollgate sign DIR/web.wasm --key KEY --package NAMESPACE:NAME@VERSION`"
     );
     fs::write(envelope_path(&web), "{").unwrap();
     assert_eq!(
