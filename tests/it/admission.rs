@@ -162,6 +162,19 @@ fn more_requests_than_the_gate_has_instances_wait_for_their_turn() {
 }
 
 #[test]
+fn more_tenants_than_gates_can_be_kept_warm_are_all_served() {
+    let tenants = (0..40).map(|n| Tenant::new(&format!("t{n}")).app(App::guest("echo")));
+    let host = tenants.fold(Case::new(), Case::tenant).capacity("instances = 64\ngate-instances = 1").start();
+    assert_eq!(host.running().troubles(), [""; 0]);
+    for round in 0..2 {
+        for n in 0..40 {
+            let answer = host.ask(Request::get("/").header("host", format!("t{n}.test")));
+            assert_eq!(answer.status(), 200, "round {round}, tenant {n}: {}", answer.text());
+        }
+    }
+}
+
+#[test]
 fn gas_is_reserved_at_the_door_and_settled_with_what_was_used() {
     let host = Case::guest("echo")
         .tables("[buckets.gas]\nunit = \"gas\"\nquota = 10_000_000\nwindow = \"1h\"\nkey = [\"tenant\"]\nreserve = 9_000_000")

@@ -83,9 +83,10 @@ impl Runtime {
         let name = "audit".to_owned();
         inspect(&name, &component)?;
         let compile = |source| LoadError::Compile { name: name.clone(), source: CacheError::Compile(source) };
-        let component = self.compile(&name, EngineKind::Gates, component.bytes().clone()).await?;
+        let code = self.compile(&name, EngineKind::Gates, component.blake3(), component.bytes().clone());
+        let code = code.await?;
         let linker = link::audit_linker(&self.engines.gates).map_err(compile)?;
-        let pre = linker.instantiate_pre(&component).map_err(compile)?;
+        let pre = linker.instantiate_pre(&code).map_err(compile)?;
         let tenant = Name::new("host").map_err(|error| compile(wasmtime::format_err!("{error}")))?;
         let store = Name::new(STORE).map_err(|error| compile(wasmtime::format_err!("{error}")))?;
         let mut audit = AuditLog {

@@ -53,7 +53,7 @@ impl Engines {
 }
 
 /// Which of the two engines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum EngineKind {
     /// For tenants' apps: with fuel.
     Apps,

@@ -14,7 +14,7 @@ use crate::limits::Limits;
 use crate::link;
 use crate::load::{LoadError, Manifest, inspect};
 use crate::names::Name;
-use crate::runtime::Runtime;
+use crate::runtime::{KeepsIdle, Runtime};
 use crate::state::{State, StoreParts};
 use crate::store::{armed, metered};
 use parking_lot::Mutex;
@@ -22,11 +22,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tollgate_trust::Verified;
+use tollgate_trust::{Blake3, Verified};
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions};
 use wasmtime::Store;
-use wasmtime::component::InstancePre;
+use wasmtime::component::{Component, InstancePre};
 
 /// What a decision may take. A policy set that needs more is not for every request.
 const DECISION_CPU: Duration = Duration::from_millis(100);
@@ -183,6 +183,8 @@ pub struct Gate {
     tenant: Name,
     parts: StoreParts,
     limits: Arc<Limits>,
+    /// Held so that tenants with the same parts find it.
+    _code: Arc<Component>,
     pre: InstancePre<State>,
     indices: admission::GuestIndices,
     config: GateConfig,
@@ -195,6 +197,24 @@ pub struct Gate {
 struct Warm {
     store: Store<State>,
     guest: admission::Guest,
+    /// When it was last used.
+    since: Instant,
+}
+
+impl KeepsIdle for Gate {
+    fn engine(&self) -> EngineKind {
+        EngineKind::Gates
+    }
+
+    fn idle_since(&self) -> Option<Instant> {
+        self.idle.lock().last().map(|warm| warm.since)
+    }
+
+    fn drop_idle(&self) {
+        // Dropped after the lock is.
+        let idle = std::mem::take(&mut *self.idle.lock());
+        drop(idle);
+    }
 }
 
 /// Since when, and how long, nothing is tried.
@@ -214,13 +234,15 @@ impl Runtime {
         parts.check_imports(&name, &setting.manifest)?;
         let compile = |source| LoadError::Compile { name: name.clone(), source: CacheError::Compile(source) };
         // Away from the threads that serve; and should the composer panic over a tenant's bytes, only this gate is lost.
-        let composed =
-            tokio::task::spawn_blocking(move || compose(&parts).map_err(|error| error.to_string()));
+        let composed = tokio::task::spawn_blocking(move || {
+            let composed = compose(&parts).map_err(|error| error.to_string())?;
+            Ok::<_, String>((Blake3::of(&composed), composed))
+        });
         let composed = composed.await.unwrap_or_else(|error| Err(format!("it can't be composed: {error}")));
-        let composed = composed.map_err(|error| compile(wasmtime::Error::msg(error)))?;
-        let component = self.compile(&name, EngineKind::Gates, composed.into()).await?;
+        let (digest, composed) = composed.map_err(|error| compile(wasmtime::Error::msg(error)))?;
+        let code = self.compile(&name, EngineKind::Gates, digest, composed.into()).await?;
         let linker = link::gate_linker(&self.engines.gates).map_err(compile)?;
-        let pre = linker.instantiate_pre(&component).map_err(compile)?;
+        let pre = linker.instantiate_pre(&code).map_err(compile)?;
         let indices = admission::GuestIndices::new(&pre).map_err(compile)?;
         let store = Name::new(COUNTS).map_err(|error| compile(wasmtime::format_err!("{error}")))?;
         let bucket = self.buckets.bucket(&setting.tenant, &store, setting.backend).map_err(|error| {
@@ -230,6 +252,7 @@ impl Runtime {
             parts: StoreParts::for_host(self, &setting.tenant, [(store, bucket)].into(), None),
             limits: Arc::new(gate_limits()),
             tenant: setting.tenant.clone(),
+            _code: code,
             pre,
             indices,
             config: config(&setting),
@@ -237,6 +260,8 @@ impl Runtime {
             turns: Semaphore::new(self.capacity.gate_instances as usize),
             health: Mutex::default(),
         });
+        let known: Arc<dyn KeepsIdle> = gate.clone();
+        self.note(Arc::downgrade(&known));
         match gate.make().await {
             Ok(warm) => gate.idle.lock().push(warm),
             Err(GateError::Configuration(diagnostics)) => {
@@ -373,6 +398,7 @@ impl Gate {
         let failed = match metered(&clock, &self.limits, call(&mut warm)).await {
             Ok(Ok(answer)) => {
                 self.health.lock().pause = None;
+                warm.since = Instant::now();
                 self.idle.lock().push(warm);
                 return Ok(answer);
             }
@@ -411,8 +437,20 @@ impl Gate {
         })
     }
 
-    /// Makes a configured instance.
+    /// Makes a configured instance. When the pool is full, those go that other tenants have not asked for longest.
     async fn make(&self) -> Result<Warm, GateError> {
+        match self.make_once().await {
+            Err(GateError::Engine(error))
+                if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() =>
+            {
+                self.parts.runtime().drop_idle(EngineKind::Gates);
+                self.make_once().await
+            }
+            made => made,
+        }
+    }
+
+    async fn make_once(&self) -> Result<Warm, GateError> {
         let clock = Arc::new(RunClock::rough(Instant::now()));
         let limits = Arc::new(Limits {
             cpu: CONFIGURE_CPU,
@@ -425,7 +463,7 @@ impl Gate {
             let mut store = armed(self.pre.engine(), state)?;
             let instance = self.pre.instantiate_async(&mut store).await?;
             let guest = self.indices.load(&mut store, &instance)?;
-            let mut warm = Warm { store, guest };
+            let mut warm = Warm { store, guest, since: Instant::now() };
             match warm.guest.call_configure(&mut warm.store, &self.config).await? {
                 Ok(()) => Ok(warm),
                 Err(diagnostics) => Err(GateError::Configuration(diagnostics)),

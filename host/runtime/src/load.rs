@@ -13,8 +13,9 @@ use crate::seams::BucketError;
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
-use tollgate_trust::Verified;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+use tollgate_trust::{Blake3, Verified};
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::handler::ProxyPre;
 
@@ -165,6 +166,8 @@ pub struct App {
     pub(crate) tenant: Name,
     pub(crate) name: Name,
     pub(crate) digest: String,
+    /// Held so that others with the same bytes find it.
+    pub(crate) _code: Arc<Component>,
     pub(crate) pre: ProxyPre<State>,
     pub(crate) grants: Grants,
     pub(crate) connections: usize,
@@ -198,6 +201,14 @@ impl App {
 }
 
 impl KeepsIdle for App {
+    fn engine(&self) -> EngineKind {
+        EngineKind::Apps
+    }
+
+    fn idle_since(&self) -> Option<Instant> {
+        self.idle.lock().last().map(|idle| idle.since)
+    }
+
     fn drop_idle(&self) {
         // Dropped after the lock is.
         let idle = std::mem::take(&mut *self.idle.lock());
@@ -219,15 +230,16 @@ impl Runtime {
             name: label.clone(),
             wanted: "`wasi:http/handler` or `wasi:http/incoming-handler`",
         })?;
-        let digest = component.blake3().to_string();
-        let compiled = self.compile_app(&label, component).await?;
+        let digest = component.blake3();
+        let code = self.compile(&label, EngineKind::Apps, digest, component.bytes().clone()).await?;
         let compile =
             |source| LoadError::Compile { name: label.clone(), source: CacheError::Compile(source) };
         let linker = link::linker(&self.engines.apps, &spec.grants).map_err(compile)?;
-        let pre = pre(&linker, &compiled, proxy).map_err(compile)?;
+        let pre = pre(&linker, &code, proxy).map_err(compile)?;
         let app = Arc::new(App {
             runtime: self.clone(),
-            digest,
+            digest: digest.to_string(),
+            _code: code,
             pre,
             stores: self.open_stores(&label, &spec)?,
             config: Arc::new(spec.grants.config.clone().unwrap_or_default()),
@@ -267,17 +279,15 @@ impl Runtime {
         Ok(inspection)
     }
 
-    async fn compile_app(self: &Arc<Self>, name: &str, component: Verified) -> Result<Component, LoadError> {
-        self.compile(name, EngineKind::Apps, component.bytes().clone()).await
-    }
-
-    /// The code of a component, from the cache or made now; one at a time, and never on a thread that serves.
+    /// The code of a component: in use already, from the cache, or made now; one at a time, and never on a thread that
+    /// serves. To be held as long as it is used.
     pub(crate) async fn compile(
         self: &Arc<Self>,
         name: &str,
         kind: EngineKind,
+        digest: Blake3,
         bytes: bytes::Bytes,
-    ) -> Result<Component, LoadError> {
+    ) -> Result<Arc<Component>, LoadError> {
         let failed = |source| LoadError::Compile { name: name.to_owned(), source };
         let stopped = || failed(CacheError::Compile(wasmtime::format_err!("the host is stopping")));
         let (engine, salt) = match kind {
@@ -285,16 +295,28 @@ impl Runtime {
             EngineKind::Gates => (self.engines.gates.clone(), [0; 32]),
         };
         let _turn = self.compile_turn.acquire().await.map_err(|_| stopped())?;
+        if let Some(component) = self.code.lock().get(&(kind, digest)).and_then(Weak::upgrade) {
+            return Ok(component);
+        }
         let (this, known, wanted) = (self.clone(), engine.clone(), bytes.clone());
         let found = tokio::task::spawn_blocking(move || this.cache.find(&known, &salt, &wanted));
         if let Some(component) = found.await.map_err(|_| stopped())? {
-            return Ok(component);
+            return Ok(self.share(kind, digest, component));
         }
         let code = self.compiler.compile(kind, self.schedule.operators(), bytes.clone()).await;
         let code = code.map_err(|error| failed(error.into()))?;
         let this = self.clone();
         let kept = tokio::task::spawn_blocking(move || this.cache.keep(&engine, &salt, &bytes, &code));
-        kept.await.map_err(|_| stopped())?.map_err(failed)
+        let component = kept.await.map_err(|_| stopped())?.map_err(failed)?;
+        Ok(self.share(kind, digest, component))
+    }
+
+    fn share(&self, kind: EngineKind, digest: Blake3, component: Component) -> Arc<Component> {
+        let component = Arc::new(component);
+        let mut code = self.code.lock();
+        code.retain(|_, component| component.strong_count() > 0);
+        code.insert((kind, digest), Arc::downgrade(&component));
+        component
     }
 
     fn open_stores(&self, label: &str, spec: &AppSpec) -> Result<GuestStores, LoadError> {

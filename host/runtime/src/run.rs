@@ -3,6 +3,7 @@
 use crate::bindings::Usage;
 use crate::body::{BodyEnd, Tail};
 use crate::clock::RunClock;
+use crate::engine::EngineKind;
 use crate::fault::{Breach, Fault};
 use crate::gas::Interface;
 use crate::gate::Permit;
@@ -193,6 +194,7 @@ impl App {
     fn keep(&self, mut idle: Idle) {
         let Mode::Serial { reuse } = self.mode else { return };
         idle.uses += 1;
+        idle.since = Instant::now();
         let mut kept = self.idle.lock();
         if idle.uses < reuse && kept.len() < IDLE_MOST {
             kept.push(idle);
@@ -203,7 +205,7 @@ impl App {
     async fn instantiate(&self, clock: &Arc<RunClock>, log: &Arc<GuestLog>) -> wasmtime::Result<Idle> {
         match self.instantiate_once(clock, log).await {
             Err(error) if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() => {
-                self.runtime.drop_idle();
+                self.runtime.drop_idle(EngineKind::Apps);
                 self.instantiate_once(clock, log).await
             }
             made => made,
@@ -233,7 +235,7 @@ impl App {
         });
         let mut store = armed(engine, state)?;
         let proxy = self.pre.instantiate_async(&mut store).await?;
-        Ok(Idle { store, proxy, log: log.clone(), uses: 0 })
+        Ok(Idle { store, proxy, log: log.clone(), uses: 0, since: Instant::now() })
     }
 
     /// Why the run ended badly, if it did.

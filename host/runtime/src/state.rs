@@ -52,6 +52,11 @@ impl StoreParts {
         Self { runtime: runtime.clone(), tenant: tenant.clone(), stores, signer }
     }
 
+    /// The host that it is for.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
     /// A state for a new store.
     pub(crate) fn state(&self, limits: &Arc<Limits>, clock: Arc<RunClock>) -> State {
         let engine = &self.runtime.engines.gates;
