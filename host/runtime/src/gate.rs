@@ -70,6 +70,12 @@ pub struct GateParts {
 }
 
 impl GateParts {
+    /// Tells one choice of parts from another.
+    fn digest(&self) -> Blake3 {
+        let parts = [&self.gate, &self.policy, &self.limiter].map(Verified::blake3);
+        Blake3::of(&parts.map(|part| *part.as_bytes()).concat())
+    }
+
     /// Composed, all parts share one linker: so it is here that a policy engine is kept from the counts, and from
     /// everything else that is not in its facts.
     fn check_imports(&self, name: &str, manifest: &Manifest) -> Result<(), LoadError> {
@@ -231,16 +237,8 @@ impl Runtime {
         setting: GateSetting,
     ) -> Result<Arc<Gate>, LoadError> {
         let name = format!("{}/gate", setting.tenant);
-        parts.check_imports(&name, &setting.manifest)?;
         let compile = |source| LoadError::Compile { name: name.clone(), source: CacheError::Compile(source) };
-        // Away from the threads that serve; and should the composer panic over a tenant's bytes, only this gate is lost.
-        let composed = tokio::task::spawn_blocking(move || {
-            let composed = compose(&parts).map_err(|error| error.to_string())?;
-            Ok::<_, String>((Blake3::of(&composed), composed))
-        });
-        let composed = composed.await.unwrap_or_else(|error| Err(format!("it can't be composed: {error}")));
-        let (digest, composed) = composed.map_err(|error| compile(wasmtime::Error::msg(error)))?;
-        let code = self.compile(&name, EngineKind::Gates, digest, composed.into()).await?;
+        let code = self.gate_code(&name, parts, &setting.manifest).await?;
         let linker = link::gate_linker(&self.engines.gates).map_err(compile)?;
         let pre = linker.instantiate_pre(&code).map_err(compile)?;
         let indices = admission::GuestIndices::new(&pre).map_err(compile)?;
@@ -273,6 +271,31 @@ impl Runtime {
             Err(GateError::Engine(error)) => return Err(compile(error)),
         }
         Ok(gate)
+    }
+}
+
+impl Runtime {
+    /// The code of a gate of these parts. Most tenants have the same.
+    async fn gate_code(
+        self: &Arc<Self>,
+        name: &str,
+        parts: GateParts,
+        manifest: &Manifest,
+    ) -> Result<Arc<Component>, LoadError> {
+        let digest = parts.digest();
+        if let Some(code) = self.shared(EngineKind::Gates, digest) {
+            return Ok(code);
+        }
+        parts.check_imports(name, manifest)?;
+        // Away from the threads that serve; and should the composer panic over a tenant's bytes, only this gate is lost.
+        let composed =
+            tokio::task::spawn_blocking(move || compose(&parts).map_err(|error| error.to_string()));
+        let composed = composed.await.unwrap_or_else(|error| Err(format!("it can't be composed: {error}")));
+        let composed = composed.map_err(|error| LoadError::Compile {
+            name: name.to_owned(),
+            source: CacheError::Compile(wasmtime::Error::msg(error)),
+        })?;
+        self.compile(name, EngineKind::Gates, digest, composed.into()).await
     }
 }
 

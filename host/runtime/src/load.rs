@@ -279,8 +279,8 @@ impl Runtime {
         Ok(inspection)
     }
 
-    /// The code of a component: in use already, from the cache, or made now; one at a time, and never on a thread that
-    /// serves. To be held as long as it is used.
+    /// The code of a component, known by this digest: in use already, from the cache, or made now; one at a time, and
+    /// never on a thread that serves. To be held as long as it is used.
     pub(crate) async fn compile(
         self: &Arc<Self>,
         name: &str,
@@ -295,7 +295,7 @@ impl Runtime {
             EngineKind::Gates => (self.engines.gates.clone(), [0; 32]),
         };
         let _turn = self.compile_turn.acquire().await.map_err(|_| stopped())?;
-        if let Some(component) = self.code.lock().get(&(kind, digest)).and_then(Weak::upgrade) {
+        if let Some(component) = self.shared(kind, digest) {
             return Ok(component);
         }
         let (this, known, wanted) = (self.clone(), engine.clone(), bytes.clone());
@@ -309,6 +309,11 @@ impl Runtime {
         let kept = tokio::task::spawn_blocking(move || this.cache.keep(&engine, &salt, &bytes, &code));
         let component = kept.await.map_err(|_| stopped())?.map_err(failed)?;
         Ok(self.share(kind, digest, component))
+    }
+
+    /// The code under this digest, if it is in use already.
+    pub(crate) fn shared(&self, kind: EngineKind, digest: Blake3) -> Option<Arc<Component>> {
+        self.code.lock().get(&(kind, digest)).and_then(Weak::upgrade)
     }
 
     fn share(&self, kind: EngineKind, digest: Blake3, component: Component) -> Arc<Component> {

@@ -131,7 +131,8 @@ fn entry(file: String, outcome: Outcome, reason: String) -> Entry {
     }
     let id = hex::encode(id);
     let end = reason.floor_char_boundary(MAX_REASON_BYTES);
-    let reason = reason.get(..end).unwrap_or_default().to_owned();
+    // A record has no lines.
+    let reason = reason.get(..end).unwrap_or_default().replace('\n', " ");
     Entry {
         request_id: id.clone(),
         time: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
