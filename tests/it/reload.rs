@@ -1,7 +1,7 @@
 //! A changed configuration takes hold without a lost request; a bad one does not take hold.
 
 use http::Request;
-use testkit::Case;
+use testkit::{App, Case, Tenant};
 
 #[test]
 fn a_changed_file_takes_hold_and_a_bad_one_does_not() {
@@ -34,6 +34,45 @@ fn a_key_that_is_removed_takes_its_apps_away_and_a_mistake_does_not() {
     std::fs::write(&trust, rules.replace("\"test:*\"", "\"other:*\"")).unwrap();
     host.block_on(host.running().reload()).unwrap();
     host.ask(Request::get("/")).expect_problem(503, "app-refused").expect_audit("refused:app-refused");
+}
+
+/// Descriptors and mappings of this process, which the host is in.
+fn held() -> (usize, usize) {
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let mappings = std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
+    (descriptors, mappings)
+}
+
+#[test]
+fn apps_that_come_and_go_leave_nothing_behind_and_disturb_nobody() {
+    let apps = |second: &str| {
+        Case::new()
+            .tenant(Tenant::new("acme").app(App::guest("echo")))
+            .tenant(Tenant::new("guest").app(App::guest(second).keys("mode = \"serial\"\nreuse = 9")))
+    };
+    let host = apps("random_id").start();
+    let (one, other) = (host.site().configuration(), apps("work").write());
+    for part in ["guest-web.wasm", "guest-web.wasm.dsse.json"] {
+        let to = host.site().path().join(format!("other-{part}"));
+        std::fs::copy(other.path().join(part), to).unwrap();
+    }
+    let other = one.replace("\"guest-web.wasm\"", "\"other-guest-web.wasm\"");
+    let deploy = |configuration: &str| {
+        host.site().configure(configuration);
+        host.block_on(host.running().reload()).unwrap();
+        host.ask(Request::get("/?rounds=1").header("host", "guest.test")).expect_status(200);
+        host.ask(Request::get("/")).expect_status(200);
+    };
+    let cycle = || {
+        deploy(&other);
+        deploy(&one);
+    };
+    // The pool's slots are cut to size as they are first used.
+    (0..25).for_each(|_| cycle());
+    let before = held();
+    (0..25).for_each(|_| cycle());
+    let after = held();
+    assert!(after.0 <= before.0 + 3 && after.1 <= before.1 + before.1 / 10, "{before:?}, then {after:?}");
 }
 
 #[test]

@@ -127,7 +127,9 @@ fn pool(instances: u32, capacity: &Capacity) -> InstanceAllocationStrategy {
         .max_memory_size(capacity.memory_bytes)
         .table_elements(TABLE_ELEMENTS)
         .max_unused_warm_slots(instances)
-        .decommit_batch_size(16)
+        // Freed slots are not kept back to be cleared together: one that waits for that when its component is dropped
+        // would hold the component's code for as long as nobody else needs the slot.
+        .decommit_batch_size(1)
         .linear_memory_keep_resident(capacity.resident_bytes)
         .table_keep_resident(capacity.resident_bytes)
         .async_stack_keep_resident(64 << 10)
