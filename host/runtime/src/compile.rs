@@ -91,6 +91,11 @@ impl Compiler {
     }
 }
 
+/// Half of the machine: the lowest priority alone does not keep caches and the other core's clock from being shared.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+}
+
 /// Runs the program and hears it to its end.
 async fn ask(
     program: &PathBuf,
@@ -101,6 +106,7 @@ async fn ask(
         .args(arguments)
         .env_clear()
         .envs(ALLOCATOR)
+        .env("RAYON_NUM_THREADS", threads().to_string())
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
