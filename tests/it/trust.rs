@@ -32,6 +32,11 @@ fn a_tampered_component_is_refused_and_said_to_be_changed() {
 }
 
 #[test]
+fn a_component_that_would_take_many_slots_of_the_pool_is_refused() {
+    refused_while_the_rest_runs(App::guest("nine_memories"), &["does not compile", "memories"]);
+}
+
+#[test]
 fn a_component_with_an_import_that_its_signature_does_not_list_is_refused() {
     refused_while_the_rest_runs(
         App::guest("echo").signed_as_importing(&[]),

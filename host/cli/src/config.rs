@@ -16,7 +16,6 @@ mod tenant;
 mod values;
 
 pub use app::App;
-pub(crate) use app::LIMITER_STORE;
 pub use host::{Audit, GateParts, Host, Tls};
 pub use limits::Plan;
 pub use listener::ListenerLimits;

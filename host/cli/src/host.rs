@@ -8,7 +8,7 @@ pub use book::BookStartError;
 pub(crate) use book::read_files;
 pub use reload::{ReloadError, Reloaded};
 
-use crate::config::{self, Config, LIMITER_STORE};
+use crate::config::{self, Config};
 use crate::house::{self, Common, HouseError, Loaded, LoadedApp, Trouble, blocking, read_schedule};
 use crate::output::chain;
 use parking_lot::Mutex;
@@ -20,7 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 use tollgate_runtime::{
-    Backend, BucketSetting, Compiler, Counters, Entry, Line, Name, NameError, Runtime, RuntimeOptions, Unit,
+    Backend, BucketSetting, COUNTS, Compiler, Counters, Entry, Line, Name, NameError, Runtime,
+    RuntimeOptions, Unit,
 };
 use tollgate_server::{
     AuditBook, Check, Hour, LineHandler, ListenError, ListenerOptions, MemoryBuckets, Metrics, OnRecord,
@@ -249,7 +250,7 @@ impl Shared {
     /// Lets counts go once nothing can be owed on them: a caller who invents a new key for each request fills no
     /// store.
     async fn forget_idle_counts(&self, config: &Config) {
-        let Ok(store) = Name::new(LIMITER_STORE) else { return };
+        let Ok(store) = Name::new(COUNTS) else { return };
         for tenant in &config.tenants {
             let Some(longest) = tenant.buckets.iter().map(|bucket| longest_debt(tenant, bucket)).max() else {
                 continue;

@@ -79,12 +79,8 @@ impl CompileCache {
         code: &[u8],
     ) -> Result<Component, CacheError> {
         let path = self.path(engine, salt, bytes);
-        let unused = || CacheError::Io {
-            path: path.clone(),
-            source: io::Error::other("what was written is not there"),
-        };
         self.store(&path, code).map_err(|source| CacheError::Io { path: path.clone(), source })?;
-        self.load(engine, &path).ok_or_else(unused)
+        map(engine, &path).map_err(CacheError::Compile)
     }
 
     fn path(&self, engine: &Engine, salt: &[u8], bytes: &[u8]) -> PathBuf {
@@ -97,14 +93,7 @@ impl CompileCache {
             tracing::warn!(target: "tollgate::cache", path = %path.display(), "compiled code has a wrong MAC: compiling anew");
             return None;
         }
-        // SAFETY: the file has this host's MAC, so it is what `precompile_component` wrote; the directory is the
-        // host's alone, so nobody changes it between the check and the mapping or later.
-        #[expect(
-            unsafe_code,
-            reason = "the one place where native code is loaded; the MAC above is its warrant"
-        )]
-        let loaded = unsafe { Component::deserialize_file(engine, path) };
-        loaded
+        map(engine, path)
             .inspect_err(
                 |error| tracing::warn!(target: "tollgate::cache", %error, "compiled code was refused"),
             )
@@ -121,6 +110,16 @@ impl CompileCache {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update_reader(File::open(path)?)?;
         Ok(hasher.finalize())
+    }
+}
+
+/// Maps code that has this host's MAC, or that this host has just written.
+fn map(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: the callers have seen to it that the file is what `precompile_component` wrote; the directory is the
+    // host's alone, so nobody changes it between that and the mapping or later.
+    #[expect(unsafe_code, reason = "the one place where native code is loaded")]
+    unsafe {
+        Component::deserialize_file(engine, path)
     }
 }
 

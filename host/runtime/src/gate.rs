@@ -10,11 +10,12 @@ use crate::bindings::{Diagnostic, Entry, Facts};
 use crate::cache::CacheError;
 use crate::clock::RunClock;
 use crate::engine::EngineKind;
+use crate::idle::Shelf;
 use crate::limits::Limits;
 use crate::link;
 use crate::load::{LoadError, Manifest, inspect};
 use crate::names::Name;
-use crate::runtime::{KeepsIdle, Runtime};
+use crate::runtime::Runtime;
 use crate::state::{State, StoreParts};
 use crate::store::{armed, metered};
 use parking_lot::Mutex;
@@ -52,8 +53,8 @@ const POLICY: &str = "tollgate:gate/policy@0.1.0";
 const LIMITER: &str = "tollgate:gate/limiter@0.1.0";
 const ADMISSION: &str = "tollgate:gate/admission@0.1.0";
 
-/// The store that buckets count in.
-const COUNTS: &str = "limits";
+/// The store that buckets count in. No app may open it.
+pub const COUNTS: &str = "limits";
 
 /// The pause after a failure, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -70,10 +71,12 @@ pub struct GateParts {
 }
 
 impl GateParts {
-    /// Tells one choice of parts from another.
+    /// Tells one choice of parts from another: by their bytes, and by what was signed of their imports, so that those
+    /// are compared once for each choice.
     fn digest(&self) -> Blake3 {
-        let parts = [&self.gate, &self.policy, &self.limiter].map(Verified::blake3);
-        Blake3::of(&parts.map(|part| *part.as_bytes()).concat())
+        let parts = [&self.gate, &self.policy, &self.limiter];
+        let told = parts.map(|part| format!("{} {}\n", part.blake3(), part.release().imports.join(" ")));
+        Blake3::of(told.concat().as_bytes())
     }
 
     /// Composed, all parts share one linker: so it is here that a policy engine is kept from the counts, and from
@@ -194,7 +197,7 @@ pub struct Gate {
     pre: InstancePre<State>,
     indices: admission::GuestIndices,
     config: GateConfig,
-    idle: Mutex<Vec<Warm>>,
+    idle: Arc<Shelf<Warm>>,
     /// One for each instance that may live.
     turns: Semaphore,
     health: Mutex<Health>,
@@ -203,24 +206,6 @@ pub struct Gate {
 struct Warm {
     store: Store<State>,
     guest: admission::Guest,
-    /// When it was last used.
-    since: Instant,
-}
-
-impl KeepsIdle for Gate {
-    fn engine(&self) -> EngineKind {
-        EngineKind::Gates
-    }
-
-    fn idle_since(&self) -> Option<Instant> {
-        self.idle.lock().last().map(|warm| warm.since)
-    }
-
-    fn drop_idle(&self) {
-        // Dropped after the lock is.
-        let idle = std::mem::take(&mut *self.idle.lock());
-        drop(idle);
-    }
 }
 
 /// Since when, and how long, nothing is tried.
@@ -254,14 +239,12 @@ impl Runtime {
             pre,
             indices,
             config: config(&setting),
-            idle: Mutex::default(),
+            idle: self.shelves.add(EngineKind::Gates),
             turns: Semaphore::new(self.capacity.gate_instances as usize),
             health: Mutex::default(),
         });
-        let known: Arc<dyn KeepsIdle> = gate.clone();
-        self.note(Arc::downgrade(&known));
         match gate.make().await {
-            Ok(warm) => gate.idle.lock().push(warm),
+            Ok(warm) => gate.idle.put(warm, usize::MAX),
             Err(GateError::Configuration(diagnostics)) => {
                 return Err(LoadError::Configuration {
                     name,
@@ -410,8 +393,7 @@ impl Gate {
                 _ => return Err(NoAnswer::Busy),
             },
         };
-        let idle = self.idle.lock().pop();
-        let mut warm = match idle {
+        let mut warm = match self.idle.take() {
             Some(warm) => warm,
             None => self.make_unless_paused().await.map_err(NoAnswer::Failed)?,
         };
@@ -421,8 +403,8 @@ impl Gate {
         let failed = match metered(&clock, &self.limits, call(&mut warm)).await {
             Ok(Ok(answer)) => {
                 self.health.lock().pause = None;
-                warm.since = Instant::now();
-                self.idle.lock().push(warm);
+                // No more than there are turns.
+                self.idle.put(warm, usize::MAX);
                 return Ok(answer);
             }
             Ok(Err(error)) => format!("{error:#}"),
@@ -464,9 +446,8 @@ impl Gate {
     async fn make(&self) -> Result<Warm, GateError> {
         match self.make_once().await {
             Err(GateError::Engine(error))
-                if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() =>
+                if self.parts.runtime().shelves.make_room(EngineKind::Gates, &error) =>
             {
-                self.parts.runtime().drop_idle(EngineKind::Gates);
                 self.make_once().await
             }
             made => made,
@@ -486,7 +467,7 @@ impl Gate {
             let mut store = armed(self.pre.engine(), state)?;
             let instance = self.pre.instantiate_async(&mut store).await?;
             let guest = self.indices.load(&mut store, &instance)?;
-            let mut warm = Warm { store, guest, since: Instant::now() };
+            let mut warm = Warm { store, guest };
             match warm.guest.call_configure(&mut warm.store, &self.config).await? {
                 Ok(()) => Ok(warm),
                 Err(diagnostics) => Err(GateError::Configuration(diagnostics)),

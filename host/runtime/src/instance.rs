@@ -6,7 +6,6 @@ use crate::stdio::GuestLog;
 use crate::store::arm_fuel;
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
-use std::time::Instant;
 use wasmtime::{AsContextMut, Store};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{Prepared, Proxy};
@@ -17,8 +16,6 @@ pub(crate) struct Idle {
     pub(crate) proxy: Proxy,
     pub(crate) log: Arc<GuestLog>,
     pub(crate) uses: u32,
-    /// When it was last used.
-    pub(crate) since: Instant,
 }
 
 impl Idle {

@@ -20,6 +20,7 @@ mod gate;
 mod grants;
 mod handles;
 mod http;
+mod idle;
 mod inspect;
 mod instance;
 mod keyvalue;
@@ -52,7 +53,8 @@ pub use facts::Peer;
 pub use fault::Fault;
 pub use gas::{CallPrice, Interface, Schedule, ScheduleError};
 pub use gate::{
-    BucketSetting, FailureMode, Gate, GateParts, GateSetting, KeyField, NotAdmitted, Permit, Refusal, Unit,
+    BucketSetting, COUNTS, FailureMode, Gate, GateParts, GateSetting, KeyField, NotAdmitted, Permit, Refusal,
+    Unit,
 };
 pub use grants::{Access, Backend, Files, Grants};
 pub use inspect::{Import, Inspection, MAX_COMPONENT_BYTES, MalformedError};

@@ -271,7 +271,7 @@ impl Exchange {
             if no_body || wire::has_no_body(&response) {
                 // The guest may go on writing, and must not find that nobody reads.
                 let (parts, body) = response.into_parts();
-                tokio::spawn(drained(body));
+                tokio::spawn(timeout_at(deadline.into(), drained(body)));
                 whole = Some(Response::from_parts(parts, Bytes::new()));
             } else if let Some(head) = head.take() {
                 // If the connection is gone, the body's end says so.

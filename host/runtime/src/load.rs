@@ -4,17 +4,18 @@ use crate::cache::CacheError;
 use crate::engine::EngineKind;
 use crate::grants::{Access, Files, Grants};
 use crate::handles::GuestStores;
+use crate::idle::Shelf;
 use crate::inspect::{Inspection, MalformedError};
+use crate::instance::Idle;
 use crate::limits::Limits;
 use crate::link;
 use crate::names::Name;
-use crate::runtime::{KeepsIdle, Runtime};
+use crate::runtime::Runtime;
 use crate::seams::BucketError;
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 use tollgate_trust::{Blake3, Verified};
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::handler::ProxyPre;
@@ -175,7 +176,7 @@ pub struct App {
     pub(crate) mode: Mode,
     pub(crate) stores: GuestStores,
     pub(crate) config: Arc<BTreeMap<String, String>>,
-    pub(crate) idle: parking_lot::Mutex<Vec<crate::instance::Idle>>,
+    pub(crate) idle: Arc<Shelf<Idle>>,
 }
 
 impl App {
@@ -200,22 +201,6 @@ impl App {
     }
 }
 
-impl KeepsIdle for App {
-    fn engine(&self) -> EngineKind {
-        EngineKind::Apps
-    }
-
-    fn idle_since(&self) -> Option<Instant> {
-        self.idle.lock().last().map(|idle| idle.since)
-    }
-
-    fn drop_idle(&self) {
-        // Dropped after the lock is.
-        let idle = std::mem::take(&mut *self.idle.lock());
-        drop(idle);
-    }
-}
-
 impl Runtime {
     /// Loads an app from a component whose signature was checked: reads its imports, refuses what was not granted,
     /// compiles it away from the serving threads, links it, and opens its stores.
@@ -236,7 +221,7 @@ impl Runtime {
             |source| LoadError::Compile { name: label.clone(), source: CacheError::Compile(source) };
         let linker = link::linker(&self.engines.apps, &spec.grants).map_err(compile)?;
         let pre = pre(&linker, &code, proxy).map_err(compile)?;
-        let app = Arc::new(App {
+        Ok(Arc::new(App {
             runtime: self.clone(),
             digest: digest.to_string(),
             _code: code,
@@ -249,11 +234,8 @@ impl Runtime {
             connections: spec.connections,
             limits: Arc::new(spec.limits),
             mode: spec.mode,
-            idle: parking_lot::Mutex::default(),
-        });
-        let known: Arc<dyn KeepsIdle> = app.clone();
-        self.note(Arc::downgrade(&known));
-        Ok(app)
+            idle: self.shelves.add(EngineKind::Apps),
+        }))
     }
 
     /// Everything about an app that can be told without compiling it.

@@ -69,7 +69,7 @@ impl App {
         head: impl FnOnce(http::Response<WasiBody>) -> Result<(), Fault>,
     ) -> Ran {
         let clock = Arc::new(RunClock::start(job.started));
-        let mut slot = self.idle.lock().pop();
+        let mut slot = self.idle.take();
         let warm = slot.is_some();
         let log = match &slot {
             Some(idle) => idle.log.clone(),
@@ -194,18 +194,15 @@ impl App {
     fn keep(&self, mut idle: Idle) {
         let Mode::Serial { reuse } = self.mode else { return };
         idle.uses += 1;
-        idle.since = Instant::now();
-        let mut kept = self.idle.lock();
-        if idle.uses < reuse && kept.len() < IDLE_MOST {
-            kept.push(idle);
+        if idle.uses < reuse {
+            self.idle.put(idle, IDLE_MOST);
         }
     }
 
     /// Makes an instance. When the pool is full, what other apps keep idle goes first.
     async fn instantiate(&self, clock: &Arc<RunClock>, log: &Arc<GuestLog>) -> wasmtime::Result<Idle> {
         match self.instantiate_once(clock, log).await {
-            Err(error) if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() => {
-                self.runtime.drop_idle(EngineKind::Apps);
+            Err(error) if self.runtime.shelves.make_room(EngineKind::Apps, &error) => {
                 self.instantiate_once(clock, log).await
             }
             made => made,
@@ -235,7 +232,7 @@ impl App {
         });
         let mut store = armed(engine, state)?;
         let proxy = self.pre.instantiate_async(&mut store).await?;
-        Ok(Idle { store, proxy, log: log.clone(), uses: 0, since: Instant::now() })
+        Ok(Idle { store, proxy, log: log.clone(), uses: 0 })
     }
 
     /// Why the run ended badly, if it did.

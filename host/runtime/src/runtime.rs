@@ -4,13 +4,13 @@ use crate::cache::{CacheError, CompileCache};
 use crate::compile::Compiler;
 use crate::engine::{EngineKind, Engines};
 use crate::gas::Schedule;
+use crate::idle::Shelves;
 use crate::limits::Capacity;
 use crate::seams::{Buckets, Transport};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 use tokio::sync::Semaphore;
 use tollgate_trust::Blake3;
 use wasmtime::component::Component;
@@ -43,20 +43,8 @@ pub struct Runtime {
     pub(crate) transport: Arc<dyn Transport>,
     /// Code that is in use, by engine and digest: tenants with the same bytes share one mapping.
     pub(crate) code: Mutex<HashMap<(EngineKind, Blake3), Weak<Component>>>,
-    /// Every app and gate that was loaded, and may be gone.
-    keepers: Mutex<Vec<Weak<dyn KeepsIdle>>>,
-}
-
-/// What keeps instances for later.
-pub(crate) trait KeepsIdle: Send + Sync {
-    /// In whose pools they are.
-    fn engine(&self) -> EngineKind;
-
-    /// When the last of them was used; none when it keeps none.
-    fn idle_since(&self) -> Option<Instant>;
-
-    /// Lets them go.
-    fn drop_idle(&self);
+    /// What apps and gates keep for their next request.
+    pub(crate) shelves: Shelves,
 }
 
 /// A runtime that can't start.
@@ -84,33 +72,8 @@ impl Runtime {
             buckets: options.buckets,
             transport: options.transport,
             code: Mutex::default(),
-            keepers: Mutex::default(),
+            shelves: Shelves::default(),
         }))
-    }
-
-    /// Notes what keeps instances.
-    pub(crate) fn note(&self, keeper: Weak<dyn KeepsIdle>) {
-        let mut keepers = self.keepers.lock();
-        // Amortised: looked through when it has doubled.
-        if keepers.len() == keepers.capacity() {
-            keepers.retain(|keeper| keeper.strong_count() > 0);
-        }
-        keepers.push(keeper);
-    }
-
-    /// Makes room in an engine's pools: drops the instances that have waited longest for their next request, a half of
-    /// them all.
-    pub(crate) fn drop_idle(&self, kind: EngineKind) {
-        let keepers: Vec<Arc<dyn KeepsIdle>> = self.keepers.lock().iter().filter_map(Weak::upgrade).collect();
-        let mut idle: Vec<(Instant, Arc<dyn KeepsIdle>)> = keepers
-            .into_iter()
-            .filter(|keeper| keeper.engine() == kind)
-            .filter_map(|keeper| Some((keeper.idle_since()?, keeper)))
-            .collect();
-        idle.sort_by_key(|(since, _)| *since);
-        for (_, keeper) in idle.iter().take(idle.len().div_ceil(2)) {
-            keeper.drop_idle();
-        }
     }
 
     /// The gas schedule in force.

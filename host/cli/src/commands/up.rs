@@ -26,9 +26,9 @@ Examples:
 Once every component is loaded, one line for each app goes to stdout (`--json`: one line for all); the log goes to \
 stderr, as JSON. A component that is refused is named, and everything else runs.
 
-A changed configuration is taken within two seconds, and at once on SIGHUP, which also takes new components. It is \
-taken whole or not at all: what is wrong with a file is logged, and the configuration before stays in force. [host], \
-[audit] and [gas] are read at start only.
+A changed configuration is taken within two seconds, and at once on SIGHUP, which also takes new components. A \
+mistake in it is logged, and the configuration before stays in force. An app that is not, or no longer, signed by whom \
+the trust file asks is taken out of service. [host], [audit] and [gas] are read at start only.
 
 SIGTERM and SIGINT let running requests end, at most for `host.drain`; a second signal ends them at once.
 

@@ -8,11 +8,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tollgate_runtime::{
-    Access, Backend, Egress, Files, Grants, Limits, Mode, Name, OriginPattern, RawLimits,
+    Access, Backend, COUNTS, Egress, Files, Grants, Limits, Mode, Name, OriginPattern, RawLimits,
 };
-
-/// The store of each tenant that its gate's limiter counts in. An app that could open it could empty the counts.
-pub(crate) const LIMITER_STORE: &str = "limits";
 
 /// An app of a tenant.
 #[derive(Debug, Clone)]
@@ -135,12 +132,9 @@ fn read_stores(value: &Value<'_>, scope: &Scope<'_>) -> Option<BTreeMap<Name, Ba
     let (mut stores, mut whole) = (BTreeMap::new(), true);
     for (name, value) in value.entries()? {
         let name = Name::new(&name).map_err(|error| value.error(error.to_string(), None)).ok();
-        if name.as_ref().is_some_and(|name| name.as_str() == LIMITER_STORE) {
+        if name.as_ref().is_some_and(|name| name.as_str() == COUNTS) {
             let help = "give the store another name";
-            value.error(
-                format!("the store `{LIMITER_STORE}` is where quotas are counted"),
-                Some(help.to_owned()),
-            );
+            value.error(format!("the store `{COUNTS}` is where quotas are counted"), Some(help.to_owned()));
             whole = false;
         }
         match (name, backend(&value, scope.stateful)) {

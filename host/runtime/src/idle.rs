@@ -1,0 +1,86 @@
+//! Instances that wait for their next request, and which of them go first when others need the room.
+
+use crate::engine::EngineKind;
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+/// The waiting instances of one app or gate, each with the time when it was last used.
+pub(crate) struct Shelf<T> {
+    engine: EngineKind,
+    kept: Mutex<Vec<(Instant, T)>>,
+}
+
+impl<T> Shelf<T> {
+    /// The one that was used last.
+    pub(crate) fn take(&self) -> Option<T> {
+        self.kept.lock().pop().map(|(_, instance)| instance)
+    }
+
+    /// Keeps an instance that was used just now, unless so many are kept already.
+    pub(crate) fn put(&self, instance: T, most: usize) {
+        let mut kept = self.kept.lock();
+        if kept.len() < most {
+            kept.push((Instant::now(), instance));
+        }
+    }
+}
+
+/// A shelf, whatever is on it.
+trait Evict: Send + Sync {
+    fn engine(&self) -> EngineKind;
+    fn last_used(&self) -> Option<Instant>;
+    fn clear(&self);
+}
+
+impl<T: Send> Evict for Shelf<T> {
+    fn engine(&self) -> EngineKind {
+        self.engine
+    }
+
+    fn last_used(&self) -> Option<Instant> {
+        self.kept.lock().last().map(|(since, _)| *since)
+    }
+
+    fn clear(&self) {
+        // Dropped after the lock is.
+        let kept = std::mem::take(&mut *self.kept.lock());
+        drop(kept);
+    }
+}
+
+/// All shelves of a host.
+#[derive(Default)]
+pub(crate) struct Shelves(Mutex<Vec<Weak<dyn Evict>>>);
+
+impl Shelves {
+    /// An empty shelf for instances of an engine.
+    pub(crate) fn add<T: Send + 'static>(&self, engine: EngineKind) -> Arc<Shelf<T>> {
+        let shelf = Arc::new(Shelf { engine, kept: Mutex::default() });
+        let known: Arc<dyn Evict> = shelf.clone();
+        let mut all = self.0.lock();
+        // Those that are gone are looked for when the list would have to grow.
+        if all.len() == all.capacity() {
+            all.retain(|shelf| shelf.strong_count() > 0);
+        }
+        all.push(Arc::downgrade(&known));
+        shelf
+    }
+
+    /// Makes room in an engine's pools, if it was for want of it that an instance could not be made: clears the shelves
+    /// that nobody has asked for longest, a half of those that have anything on them.
+    pub(crate) fn make_room(&self, engine: EngineKind, error: &wasmtime::Error) -> bool {
+        if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_none() {
+            return false;
+        }
+        let all: Vec<Arc<dyn Evict>> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
+        let mut waiting: Vec<_> = all
+            .into_iter()
+            .filter(|shelf| shelf.engine() == engine)
+            .filter_map(|shelf| Some((shelf.last_used()?, shelf)))
+            .collect();
+        waiting.sort_by_key(|(since, _)| *since);
+        waiting.iter().take(waiting.len().div_ceil(2)).for_each(|(_, shelf)| shelf.clear());
+        true
+    }
+}
