@@ -7,7 +7,7 @@ use testkit::Case;
 use tollgate_runtime::{
     Actor, ActorKind, App, AppSpec, AuditLog, Backend, BucketSetting, Capacity, Compiler, Entry, Facts, Gate,
     GateParts, GateSetting, Grants, KeyField, Limits, Manifest, Mode, Name, Outcome, Runtime, RuntimeOptions,
-    Schedule, Unit, Usage,
+    Schedule, TenantTotals, Unit, Usage,
 };
 use tollgate_server::{
     LogBucket, LogKey, LogStore, MemoryBuckets, Outbound, OutboundOptions, StoreLimits, Stores,
@@ -52,7 +52,7 @@ impl Rig {
             tenant: Name::new("acme").unwrap(),
             name: Name::new(name).unwrap(),
             grants: Grants::default(),
-            connections: 1,
+            totals: TenantTotals::default(),
             limits: Limits::default(),
             mode: Mode::Fresh,
             manifest: self.manifest(),
@@ -79,6 +79,7 @@ impl Rig {
         let policy = serde_json::json!({ "policies": policies, "entities": [] }).to_string();
         let setting = GateSetting {
             tenant: Name::new("acme").unwrap(),
+            totals: TenantTotals::default(),
             policy: policy.into_bytes(),
             buckets: names.iter().map(setting).collect(),
             routes: vec![(Name::new("web").unwrap(), names)],

@@ -150,3 +150,18 @@ fn outgoing_requests_of_one_run_are_counted_and_bounded() {
     assert_eq!(text.lines().filter(|line| line.starts_with("200 ")).count(), 2, "{text}");
     assert_eq!(text.matches("error: ").count(), 3, "{text}");
 }
+
+#[test]
+fn bytes_of_outgoing_requests_are_bounded_by_the_hour() {
+    let upstream = Case::guest("big_body").any_host().start();
+    let origin = format!("http://{}", upstream.address());
+    let host = Case::guest("egress")
+        .totals("egress-bytes-per-hour = \"100KiB\"")
+        .grants(&format!("http = {{ allow = [\"{origin}\"], networks = [\"127.0.0.0/8\"] }}"))
+        .start();
+    let ask = |bytes: u64| host.ask(Request::get(format!("/?url={origin}/?n={bytes}"))).text();
+    assert!(ask(60_000).starts_with("200 "));
+    assert!(ask(60_000).contains("error: "), "more than is left");
+    let status = host.admin("/status").text();
+    assert!(status.contains("\"egress_bytes_this_hour\""), "{status}");
+}

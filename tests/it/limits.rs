@@ -177,6 +177,60 @@ fn a_full_tenant_is_told_to_come_back_and_its_neighbour_is_served() {
     assert_eq!(statuses, [200, 503]);
 }
 
+/// One request that waits in an app and holds its memory, while others ask; it can be known that it runs.
+fn while_one_waits(host: &testkit::Host, then: impl FnOnce()) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(host.ask(Request::get("/?ms=2000")).status(), 200));
+        let status = || serde_json::from_str::<serde_json::Value>(&host.admin("/status").text()).unwrap();
+        while status()["tenants"]["acme"]["running"]["used"] != 1 {}
+        then();
+    });
+}
+
+#[test]
+fn memory_and_instances_of_a_tenant_have_a_total_over_all_its_apps() {
+    for totals in ["instances = 1", "memory-bytes = \"1792KiB\""] {
+        let host = Case::new()
+            .tenant(
+                Tenant::new("acme")
+                    .totals(totals)
+                    .app(App::guest("wait_forever"))
+                    .app(App::guest("echo").named("other").route("path = \"/other\"")),
+            )
+            .tenant(Tenant::new("quiet").app(App::guest("echo")))
+            .start();
+        while_one_waits(&host, || {
+            let refused = host.ask(Request::get("/other")).expect_problem(503, "saturated");
+            refused.expect_header("retry-after", "1").expect_audit("failed:saturated");
+            host.ask(Request::get("/").header("host", "quiet.test")).expect_status(200);
+        });
+        host.ask(Request::get("/other")).expect_status(200);
+    }
+}
+
+#[test]
+fn what_a_tenant_keeps_idle_makes_room_for_what_it_is_asked_for() {
+    let host = Case::new()
+        .tenant(
+            Tenant::new("acme")
+                .totals("instances = 1")
+                .app(App::guest("random_id").keys("mode = \"serial\""))
+                .app(App::guest("echo").named("other").route("path = \"/other\"")),
+        )
+        .start();
+    for path in ["/", "/other", "/", "/other"] {
+        host.ask(Request::get(path)).expect_status(200);
+    }
+}
+
+#[test]
+fn a_host_at_the_end_of_its_memory_takes_no_more_requests() {
+    let process = Case::guest("echo").capacity("instances = 64\nprocess-bytes = \"1MiB\"").spawn();
+    // It looks a few times a second; the first look is before the first request.
+    let answer = process.get("/");
+    answer.expect_problem(503, "saturated").expect_header("retry-after", "1");
+}
+
 #[test]
 fn a_client_that_takes_no_response_holds_its_place_no_longer_than_the_deadline() {
     for guest in ["big_body", "unread"] {

@@ -104,6 +104,35 @@ fn a_fresh_instance_knows_nothing_of_the_last_request_and_a_serial_one_does() {
 }
 
 #[test]
+fn a_reset_instance_knows_nothing_of_the_last_request_and_costs_what_a_fresh_one_does() {
+    let ask = |guest: &str, mode: &str| {
+        let host = Case::guest(guest).keys(&format!("mode = \"{mode}\"")).start();
+        (0..6).map(|_| host.ask(Request::get("/?rounds=9")).expect_status(200)).collect::<Vec<_>>()
+    };
+    for answer in ask("random_id", "reset") {
+        assert!(answer.text().trim().ends_with(" 0"), "{}", answer.text());
+    }
+    let (fresh, reset) = (ask("work", "fresh"), ask("work", "reset"));
+    for answer in &reset {
+        for what in ["fuel", "gas", "memory_bytes"] {
+            assert_eq!(answer.record().used(what), fresh[0].record().used(what), "{what}");
+        }
+        assert_eq!(answer.record().metadata("mode"), Some("reset"));
+    }
+    let prepared = reset.iter().filter(|answer| answer.record().metadata("instance") == Some("prepared"));
+    assert!(prepared.count() >= 2, "two are made when the app is loaded");
+}
+
+#[test]
+fn an_app_whose_start_is_not_the_same_twice_is_no_app_to_reset() {
+    let host = Case::guest("random_start").keys("mode = \"reset\"").start();
+    let troubles = host.running().troubles().join("\n");
+    assert!(troubles.contains("made twice, it was not the same"), "{troubles}");
+    let fresh = Case::guest("random_start").start();
+    fresh.ask(Request::get("/")).expect_problem(502, "trap");
+}
+
+#[test]
 fn the_same_work_on_a_fresh_instance_costs_the_same() {
     let host = Case::guest("work").start();
     let cost = || {

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
-use tollgate_runtime::{Line, Peer, RequestBody};
+use tollgate_runtime::{Line, Peer, RequestBody, Used};
 
 /// Where the server listens, and how it stops.
 #[derive(Debug, Clone)]
@@ -80,6 +80,9 @@ pub fn line_status(line: &Line) -> Value {
         .map(|tenant| {
             let figures = json!({
                 "running": { "used": tenant.running, "limit": tenant.totals.concurrent_requests },
+                "memory_bytes": used(tenant.memory_bytes),
+                "instances": used(tenant.instances),
+                "egress_bytes_this_hour": used(tenant.egress_bytes),
                 "waiting": { "used": tenant.waiting, "limit": tenant.totals.queued_requests },
                 "gate": if tenant.gate_up { "up" } else { "down" },
             });
@@ -87,6 +90,10 @@ pub fn line_status(line: &Line) -> Value {
         })
         .collect();
     json!({ "tenants": tenants, "refused_routes": house.refused_routes() })
+}
+
+fn used(figure: Used) -> Value {
+    json!({ "used": figure.used, "limit": figure.limit })
 }
 
 /// A dependency: that gates can decide. One tenant's gate that can't is that tenant's trouble, and shown in the status;

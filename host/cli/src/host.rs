@@ -10,6 +10,7 @@ pub use reload::{ReloadError, Reloaded};
 
 use crate::config::{self, Config};
 use crate::house::{self, Common, HouseError, Loaded, LoadedApp, Trouble, blocking, read_schedule};
+use crate::memory;
 use crate::output::chain;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 use tollgate_runtime::{
-    Backend, BucketSetting, COUNTS, Compiler, Counters, Entry, Line, Name, NameError, Runtime,
+    Backend, BucketSetting, COUNTS, Capacity, Compiler, Counters, Entry, Line, Name, NameError, Runtime,
     RuntimeOptions, Unit,
 };
 use tollgate_server::{
@@ -114,20 +115,23 @@ pub async fn start(config: Config, compiler: Compiler) -> Result<RunningHost, St
     let stores = Arc::new(Stores::new(MemoryBuckets::new(StoreLimits::default()), sqlite));
     let outbound = Outbound::new(&OutboundOptions::default())
         .map_err(|error| StartError::Outbound(error.to_string()))?;
+    let capacity = config.host.capacity.clone();
+    let process_bytes = capacity.process_bytes.min(memory::available().unwrap_or(u64::MAX));
     let runtime = Runtime::start(RuntimeOptions {
-        capacity: config.host.capacity.clone(),
+        capacity: Capacity { process_bytes, ..capacity },
         schedule: read_schedule(&config)?,
         compiler,
         cache: directory.join("cache"),
         buckets: stores.clone(),
         transport: Arc::new(outbound),
     })?;
+    tokio::spawn(memory::watch(Arc::downgrade(&runtime)));
     let config = Arc::new(config);
     let read = config.clone();
     let common = Arc::new(blocking(move || Common::read(&read)).await??);
     let metrics = Arc::new(Metrics::new());
     let book = book::open(&config, &common, &runtime, on_record(&metrics, &stores)).await?;
-    let Loaded { house, apps, troubles } = house::load(&runtime, &config, None).await?;
+    let Loaded { house, apps, troubles } = house::load(&runtime, &config).await?;
     troubles.iter().for_each(house::Trouble::log);
     let line = Line::new(house, book.clone());
     observe(&metrics, &line);
@@ -240,6 +244,8 @@ impl Shared {
                 "reload_failure": state.reload_failure,
             });
             status.insert("configuration".to_owned(), configuration);
+            let memory = self.runtime.memory_used();
+            status.insert("memory_bytes".to_owned(), json!({ "used": memory.used, "limit": memory.limit }));
             status.insert("gas_schedule".to_owned(), json!(self.runtime.schedule().id()));
             status.insert("apps".to_owned(), json!(state.apps));
             status.insert("refused".to_owned(), json!(state.troubles));

@@ -175,15 +175,11 @@ impl Common {
 }
 
 /// Loads everything that a configuration names. Tenants and apps are worked on side by side; the code is compiled on
-/// threads that serve nobody. `before` is the house that this one will follow.
+/// threads that serve nobody.
 ///
 /// # Errors
 /// What all tenants need and is not fit.
-pub async fn load(
-    runtime: &Arc<Runtime>,
-    config: &Config,
-    before: Option<&House>,
-) -> Result<Loaded, HouseError> {
+pub async fn load(runtime: &Arc<Runtime>, config: &Config) -> Result<Loaded, HouseError> {
     let config = Arc::new(config.clone());
     let common = blocking({
         let config = config.clone();
@@ -200,7 +196,7 @@ pub async fn load(
         apps.extend(loaded.apps);
         troubles.extend(loaded.troubles);
     }
-    Ok(Loaded { house: House::new(tenants, routes, before)?, apps, troubles })
+    Ok(Loaded { house: House::new(tenants, routes)?, apps, troubles })
 }
 
 /// The gas schedule that a configuration names, or the one that is built in.

@@ -8,6 +8,7 @@ pub mod commands;
 pub mod config;
 pub mod host;
 pub mod house;
+mod memory;
 pub mod output;
 pub mod watch;
 

@@ -155,7 +155,7 @@ impl AuditLog {
         let clock = Arc::new(RunClock::rough(Instant::now()));
         store.data_mut().meter.begin(clock.clone(), self.limits.clone());
         store.set_epoch_deadline(1);
-        let answer = metered(&clock, &self.limits, call(&mut store, &guest)).await;
+        let answer = metered(&clock, &self.limits, None, call(&mut store, &guest)).await;
         let answer = answer.map_err(|breach| AuditError::Component(wasmtime::Error::new(breach)))?;
         let answer = answer.map_err(AuditError::Component)?;
         // After a failure of its store, what it knows of the log may not be so any more: it opens the log again.
@@ -175,7 +175,7 @@ impl AuditLog {
             let size = guest.call_open(&mut store, &self.origin, STORE).await?;
             wasmtime::error::Ok((store, guest, size))
         };
-        let opened = metered(&clock, &self.limits, work).await;
+        let opened = metered(&clock, &self.limits, None, work).await;
         let opened = opened.map_err(|breach| AuditError::Component(wasmtime::Error::new(breach)))?;
         let (store, guest, size) = opened.map_err(AuditError::Component)?;
         self.size = size?;

@@ -6,7 +6,7 @@
 //! for the thread's clock twice would cost as much as a simple decision.
 
 use crate::engine::TICK;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// One tick of the epoch.
@@ -34,6 +34,8 @@ pub(crate) struct RunClock {
     waited_ns: AtomicU64,
     /// When the last poll ended, in nanoseconds since `started`.
     poll_ended_ns: AtomicU64,
+    /// Whether the run could go on and waits for its turn, which is no waiting of the guest's.
+    in_line: AtomicBool,
 }
 
 /// How CPU time is measured.
@@ -65,6 +67,7 @@ impl RunClock {
             poll_began_wall_ns: AtomicU64::new(0),
             waited_ns: AtomicU64::new(0),
             poll_ended_ns: AtomicU64::new(0),
+            in_line: AtomicBool::new(false),
         }
     }
 
@@ -74,7 +77,20 @@ impl RunClock {
         self.poll_began_ns.store(if exact { thread_cpu_ns() } else { 0 }, Relaxed);
         let since_start = self.since_start_ns();
         self.poll_began_wall_ns.store(since_start, Relaxed);
-        let waited = since_start.saturating_sub(self.poll_ended_ns.load(Relaxed));
+        if !self.in_line.swap(false, Relaxed) {
+            self.waited_until(since_start);
+        }
+    }
+
+    /// To be called where a poll finds that it is not its turn.
+    pub(crate) fn stands_in_line(&self) {
+        if !self.in_line.swap(true, Relaxed) {
+            self.waited_until(self.since_start_ns());
+        }
+    }
+
+    fn waited_until(&self, since_start_ns: u64) {
+        let waited = since_start_ns.saturating_sub(self.poll_ended_ns.load(Relaxed));
         self.waited_ns.fetch_add(waited, Relaxed);
     }
 
@@ -100,6 +116,11 @@ impl RunClock {
             }
             began => thread_cpu_ns().saturating_sub(began),
         }
+    }
+
+    /// Counts CPU time that was spent for this run before it began.
+    pub(crate) fn charge(&self, cpu: Duration) {
+        self.cpu_ns.fetch_add(cpu.as_nanos() as u64, Relaxed);
     }
 
     /// CPU time so far. To be called from inside a poll.
@@ -161,6 +182,12 @@ mod tests {
             assert!(clock.waited() >= TICK, "{clock:?}");
             clock.poll_ends();
             assert!(clock.cpu() - before < TICK, "{clock:?}");
+            let waited = clock.waited();
+            clock.stands_in_line();
+            work(2 * TICK);
+            clock.stands_in_line();
+            clock.poll_begins();
+            assert!(clock.waited() - waited < TICK, "to stand in line is no waiting: {clock:?}");
         }
     }
 }

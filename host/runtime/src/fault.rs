@@ -1,5 +1,6 @@
 //! Why a run ended badly. The one place where the engine's errors become our own.
 
+use crate::account::TotalReached;
 use std::fmt;
 use wasmtime::Trap;
 
@@ -52,7 +53,7 @@ pub enum Fault {
     Exit,
     /// Any other trap: an unreachable instruction, an access out of bounds and the like.
     Trap,
-    /// The host had no room for another instance.
+    /// The host had no room for another instance, or the tenant's total of memory or instances is reached.
     Saturated,
     /// The host could not make an instance, or lost it by a fault of its own.
     Host,
@@ -91,6 +92,9 @@ impl Fault {
     pub(crate) fn of(error: &wasmtime::Error, memory_denied: bool) -> Self {
         if let Some(breach) = cause::<Breach>(error) {
             return (*breach).into();
+        }
+        if cause::<TotalReached>(error).is_some() {
+            return Self::Saturated;
         }
         if cause::<wasmtime_wasi::I32Exit>(error).is_some() {
             return if memory_denied { Self::OutOfMemory } else { Self::Exit };

@@ -4,6 +4,7 @@
 //! stay warm, and each is used by one request at a time; one that fails is dropped, and while a gate keeps failing
 //! new ones are made with growing pauses.
 
+use crate::account::Account;
 use crate::bindings::admission::{self, GateConfig, Quota, RoutePlan};
 use crate::bindings::tollgate::gate::types;
 use crate::bindings::{Diagnostic, Entry, Facts};
@@ -11,7 +12,7 @@ use crate::cache::CacheError;
 use crate::clock::RunClock;
 use crate::engine::EngineKind;
 use crate::idle::Shelf;
-use crate::limits::Limits;
+use crate::limits::{Limits, TenantTotals};
 use crate::link;
 use crate::load::{LoadError, Manifest, inspect};
 use crate::names::Name;
@@ -113,6 +114,8 @@ impl GateParts {
 pub struct GateSetting {
     /// The tenant.
     pub tenant: Name,
+    /// What the tenant may take in all.
+    pub totals: TenantTotals,
     /// What the policy engine is configured with.
     pub policy: Vec<u8>,
     /// The buckets.
@@ -190,6 +193,7 @@ enum NoAnswer {
 /// A gate of one tenant, configured.
 pub struct Gate {
     tenant: Name,
+    pub(crate) account: Arc<Account>,
     parts: StoreParts,
     limits: Arc<Limits>,
     /// Held so that tenants with the same parts find it.
@@ -235,11 +239,12 @@ impl Runtime {
             parts: StoreParts::for_host(self, &setting.tenant, [(store, bucket)].into(), None),
             limits: Arc::new(gate_limits()),
             tenant: setting.tenant.clone(),
+            account: self.account(&setting.tenant, &setting.totals),
             _code: code,
             pre,
             indices,
             config: config(&setting),
-            idle: self.shelves.add(EngineKind::Gates),
+            idle: self.shelves.add(EngineKind::Gates, &setting.tenant),
             turns: Semaphore::new(self.capacity.gate_instances as usize),
             health: Mutex::default(),
         });
@@ -400,7 +405,7 @@ impl Gate {
         let clock = Arc::new(RunClock::rough(Instant::now()));
         warm.store.data_mut().meter.begin(clock.clone(), self.limits.clone());
         warm.store.set_epoch_deadline(1);
-        let failed = match metered(&clock, &self.limits, call(&mut warm)).await {
+        let failed = match metered(&clock, &self.limits, Some(&self.account.turns), call(&mut warm)).await {
             Ok(Ok(answer)) => {
                 self.health.lock().pause = None;
                 // No more than there are turns.
@@ -446,7 +451,7 @@ impl Gate {
     async fn make(&self) -> Result<Warm, GateError> {
         match self.make_once().await {
             Err(GateError::Engine(error))
-                if self.parts.runtime().shelves.make_room(EngineKind::Gates, &error) =>
+                if self.parts.runtime().shelves.make_room(EngineKind::Gates, &self.tenant, &error) =>
             {
                 self.make_once().await
             }
@@ -473,7 +478,7 @@ impl Gate {
                 Err(diagnostics) => Err(GateError::Configuration(diagnostics)),
             }
         };
-        match metered(&clock, &limits, work).await {
+        match metered(&clock, &limits, Some(&self.account.turns), work).await {
             Ok(made) => made,
             Err(breach) => Err(GateError::Engine(wasmtime::Error::new(breach))),
         }

@@ -1,14 +1,18 @@
 //! Outgoing HTTP for guests: the allow-list, the run's own count, and the deadline; the adapter's transport does the
 //! rest.
 
-use crate::body::CountedBody;
+use crate::account::Account;
 use crate::egress::{Egress, EgressError, Origin};
 use crate::limits::Limits;
 use crate::names::Name;
 use crate::seams::{Transport, Upstream};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -23,6 +27,7 @@ pub(crate) struct Outgoing {
     pub(crate) tenant: Name,
     pub(crate) grant: Option<Arc<Egress>>,
     pub(crate) connections: usize,
+    pub(crate) account: Option<Arc<Account>>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) deadline: Instant,
@@ -39,6 +44,10 @@ impl Outgoing {
         if self.sent > self.limits.outgoing_requests {
             let limit = self.limits.outgoing_requests as usize;
             return Err(EgressError::Limit { what: "outgoing requests in one run", limit });
+        }
+        if let Some(account) = self.account.as_ref().filter(|account| account.egress_left() == 0) {
+            let limit = usize::try_from(account.egress_used().limit).unwrap_or(usize::MAX);
+            return Err(EgressError::Limit { what: "bytes of outgoing requests in this hour", limit });
         }
         let origin = Origin::of(uri)?;
         let egress = self.grant.clone().filter(|egress| egress.allows(&origin));
@@ -74,7 +83,10 @@ impl WasiHttpHooks for Outgoing {
         // The limit is said once, and not for each request beyond it.
         let told = self.sent <= self.limits.outgoing_requests.saturating_add(1);
         let (transport, tenant, bytes) = (self.transport.clone(), self.tenant.clone(), self.bytes.clone());
-        let counted = move |body: WasiBody| CountedBody::new(body, u64::MAX, bytes.clone()).boxed_unsync();
+        let account = self.account.clone();
+        let counted = move |inner: WasiBody| {
+            OutgoingBody { inner, count: bytes.clone(), account: account.clone() }.boxed_unsync()
+        };
         Box::new(async move {
             let sent = match planned {
                 Ok(upstream) => transport.send(upstream, request.map(&counted)).await,
@@ -96,5 +108,45 @@ impl WasiHttpHooks for Outgoing {
 
     fn p3_outgoing_body_chunk_size(&mut self) -> usize {
         CHUNK_BYTES
+    }
+}
+
+/// A body that goes out or comes back: counted for the run and for the tenant's hour.
+struct OutgoingBody {
+    inner: WasiBody,
+    count: Arc<AtomicU64>,
+    account: Option<Arc<Account>>,
+}
+
+impl Body for OutgoingBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            let bytes = data.len() as u64;
+            self.count.fetch_add(bytes, Relaxed);
+            if let Some(account) = &self.account {
+                if account.egress_left() < bytes {
+                    return Poll::Ready(Some(Err(Error::ConnectionLimitReached)));
+                }
+                account.egress(bytes);
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }

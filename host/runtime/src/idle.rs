@@ -1,6 +1,8 @@
 //! Instances that wait for their next request, and which of them go first when others need the room.
 
+use crate::account::TotalReached;
 use crate::engine::EngineKind;
+use crate::names::Name;
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -8,6 +10,7 @@ use std::time::Instant;
 /// The waiting instances of one app or gate, each with the time when it was last used.
 pub(crate) struct Shelf<T> {
     engine: EngineKind,
+    tenant: Name,
     kept: Mutex<Vec<(Instant, T)>>,
 }
 
@@ -15,6 +18,11 @@ impl<T> Shelf<T> {
     /// The one that was used last.
     pub(crate) fn take(&self) -> Option<T> {
         self.kept.lock().pop().map(|(_, instance)| instance)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.kept.lock().len()
     }
 
     /// Keeps an instance that was used just now, unless so many are kept already.
@@ -29,6 +37,7 @@ impl<T> Shelf<T> {
 /// A shelf, whatever is on it.
 trait Evict: Send + Sync {
     fn engine(&self) -> EngineKind;
+    fn tenant(&self) -> &Name;
     fn last_used(&self) -> Option<Instant>;
     fn clear(&self);
 }
@@ -36,6 +45,10 @@ trait Evict: Send + Sync {
 impl<T: Send> Evict for Shelf<T> {
     fn engine(&self) -> EngineKind {
         self.engine
+    }
+
+    fn tenant(&self) -> &Name {
+        &self.tenant
     }
 
     fn last_used(&self) -> Option<Instant> {
@@ -54,9 +67,9 @@ impl<T: Send> Evict for Shelf<T> {
 pub(crate) struct Shelves(Mutex<Vec<Weak<dyn Evict>>>);
 
 impl Shelves {
-    /// An empty shelf for instances of an engine.
-    pub(crate) fn add<T: Send + 'static>(&self, engine: EngineKind) -> Arc<Shelf<T>> {
-        let shelf = Arc::new(Shelf { engine, kept: Mutex::default() });
+    /// An empty shelf for a tenant's instances of an engine.
+    pub(crate) fn add<T: Send + 'static>(&self, engine: EngineKind, tenant: &Name) -> Arc<Shelf<T>> {
+        let shelf = Arc::new(Shelf { engine, tenant: tenant.clone(), kept: Mutex::default() });
         let known: Arc<dyn Evict> = shelf.clone();
         let mut all = self.0.lock();
         // Those that are gone are looked for when the list would have to grow.
@@ -67,20 +80,32 @@ impl Shelves {
         shelf
     }
 
-    /// Makes room in an engine's pools, if it was for want of it that an instance could not be made: clears the shelves
-    /// that nobody has asked for longest, a half of those that have anything on them.
-    pub(crate) fn make_room(&self, engine: EngineKind, error: &wasmtime::Error) -> bool {
-        if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_none() {
-            return false;
+    /// Makes room, if it was for want of it that an instance could not be made. In an engine's pools: clears the
+    /// shelves that nobody has asked for longest, a half of those that have anything on them. Within a tenant's totals:
+    /// clears all that the tenant keeps.
+    pub(crate) fn make_room(&self, engine: EngineKind, tenant: &Name, error: &wasmtime::Error) -> bool {
+        let all = || self.0.lock().iter().filter_map(Weak::upgrade).collect::<Vec<_>>();
+        if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
+            clear_half(all().into_iter().filter(|shelf| shelf.engine() == engine));
+            true
+        } else if error.downcast_ref::<TotalReached>().is_some() {
+            let own = |shelf: &Arc<dyn Evict>| shelf.engine() == engine && shelf.tenant() == tenant;
+            all().into_iter().filter(own).for_each(|shelf| shelf.clear());
+            true
+        } else {
+            false
         }
-        let all: Vec<Arc<dyn Evict>> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
-        let mut waiting: Vec<_> = all
-            .into_iter()
-            .filter(|shelf| shelf.engine() == engine)
-            .filter_map(|shelf| Some((shelf.last_used()?, shelf)))
-            .collect();
-        waiting.sort_by_key(|(since, _)| *since);
-        waiting.iter().take(waiting.len().div_ceil(2)).for_each(|(_, shelf)| shelf.clear());
-        true
     }
+
+    /// Clears half of all shelves, those that nobody has asked for longest.
+    pub(crate) fn shrink(&self) {
+        let all: Vec<_> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
+        clear_half(all.into_iter());
+    }
+}
+
+fn clear_half(shelves: impl Iterator<Item = Arc<dyn Evict>>) {
+    let mut waiting: Vec<_> = shelves.filter_map(|shelf| Some((shelf.last_used()?, shelf))).collect();
+    waiting.sort_by_key(|(since, _)| *since);
+    waiting.iter().take(waiting.len().div_ceil(2)).for_each(|(_, shelf)| shelf.clear());
 }

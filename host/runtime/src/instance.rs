@@ -18,14 +18,49 @@ pub(crate) struct Idle {
     pub(crate) uses: u32,
 }
 
+/// What an instance is when it was just made: one that is not the same was not made of the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pristine {
+    fuel: u64,
+    memory_bytes: usize,
+    host_calls: u64,
+}
+
+impl Pristine {
+    /// In which way another differs, if it does.
+    pub(crate) fn difference(self, other: Self) -> Option<String> {
+        let figures = [
+            ("fuel", self.fuel, other.fuel),
+            ("bytes of memory", self.memory_bytes as u64, other.memory_bytes as u64),
+            ("calls into the host", self.host_calls, other.host_calls),
+        ];
+        let (what, one, other) = figures.into_iter().find(|(_, one, other)| one != other)?;
+        Some(format!("{one} and {other} {what}"))
+    }
+}
+
 impl Idle {
-    /// Makes a warm instance ready for the next request.
+    /// Makes an instance ready for its next request; or for its first one, which making it is a part of.
     pub(crate) fn begin(&mut self, clock: &Arc<RunClock>, request_id: &str) -> wasmtime::Result<&mut Self> {
         self.log.begin(request_id);
-        self.store.data_mut().begin(clock);
-        arm_fuel(&mut self.store)?;
+        if self.uses == 0 {
+            self.store.data_mut().begin_pristine(clock);
+        } else {
+            self.store.data_mut().begin(clock);
+            arm_fuel(&mut self.store)?;
+        }
         self.store.set_epoch_deadline(1);
         Ok(self)
+    }
+
+    /// What it is, before its first request.
+    pub(crate) fn pristine(&self) -> Pristine {
+        let meter = &self.store.data().meter;
+        Pristine {
+            fuel: meter.fuel_used(self.store.get_fuel().ok()),
+            memory_bytes: meter.memory_now(),
+            host_calls: meter.calls_total(),
+        }
     }
 
     /// Has the guest answer one request, and waits until it has nothing more to do.

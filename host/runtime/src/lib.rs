@@ -4,11 +4,13 @@
 //! Read [`line`] first: it is the whole way of a request, top to bottom. Sockets, disks and listeners are not here;
 //! an adapter supplies them through [`Bucket`], [`Transport`], [`Book`] and [`Signer`].
 
+mod account;
 mod audit;
 mod bindings;
 mod body;
 mod book;
 mod cache;
+mod clean;
 mod clock;
 mod compile;
 mod egress;
@@ -31,6 +33,7 @@ mod load;
 mod meter;
 mod names;
 mod place;
+mod pressure;
 mod problem;
 mod record;
 mod route;
@@ -40,8 +43,10 @@ mod seams;
 mod state;
 mod stdio;
 mod store;
+mod turns;
 mod wire;
 
+pub use account::Used;
 pub use audit::{AuditError, AuditLog};
 pub use bindings::{Actor, ActorKind, Entry, Facts, Outcome, Usage};
 pub use body::{Cut, RequestBody, ResponseBody};
@@ -65,4 +70,5 @@ pub use names::{Name, NameError};
 pub use route::{Client, HostPattern, House, Route, RouteError, Tenant, TenantStatus};
 pub use runtime::{Runtime, RuntimeOptions, StartError};
 pub use seams::{Bucket, BucketError, Buckets, Keys, Signer, Swap, Transport, Upstream};
+pub use turns::worker_threads;
 pub use wire::{outcome_detail, outcome_name};

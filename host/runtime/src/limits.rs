@@ -131,6 +131,12 @@ pub struct TenantTotals {
     pub queue_wait: Duration,
     /// Outgoing connections, pooled ones included.
     pub outgoing_connections: usize,
+    /// Bytes that its instances hold at one time: the same sum as each run's, over all of them, idle ones included.
+    pub memory_bytes: u64,
+    /// Instances that live at one time, idle ones included.
+    pub instances: u64,
+    /// Bytes that outgoing requests move in each hour of UTC, both ways. Counted from the start of the host.
+    pub egress_bytes_per_hour: u64,
 }
 
 impl Default for TenantTotals {
@@ -140,6 +146,9 @@ impl Default for TenantTotals {
             queued_requests: 100,
             queue_wait: Duration::from_secs(1),
             outgoing_connections: 64,
+            memory_bytes: 2 << 30,
+            instances: 200,
+            egress_bytes_per_hour: 10 << 30,
         }
     }
 }
@@ -155,11 +164,19 @@ pub struct Capacity {
     pub gate_instances: u32,
     /// Bytes of each slot that stay resident between uses.
     pub resident_bytes: usize,
+    /// Memory of the whole process. Near it idle instances go, at it requests are refused.
+    pub process_bytes: u64,
 }
 
 impl Default for Capacity {
     fn default() -> Self {
-        Self { instances: 1_000, memory_bytes: 128 << 20, gate_instances: 8, resident_bytes: 128 << 10 }
+        Self {
+            instances: 1_000,
+            memory_bytes: 128 << 20,
+            gate_instances: 8,
+            resident_bytes: 128 << 10,
+            process_bytes: u64::MAX,
+        }
     }
 }
 

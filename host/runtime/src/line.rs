@@ -62,12 +62,18 @@ pub struct Counters {
 impl Line {
     /// A line through this house, written into this book.
     pub fn new(house: House, book: Arc<dyn Book>) -> Arc<Self> {
-        let house = ArcSwap::from_pointee(house);
-        Arc::new(Self { house, book, counters: Counters::default(), exchanges: TaskTracker::new() })
+        house.take_hold();
+        Arc::new(Self {
+            house: ArcSwap::from_pointee(house),
+            book,
+            counters: Counters::default(),
+            exchanges: TaskTracker::new(),
+        })
     }
 
     /// Changes the house. Requests under way end in the one they began in.
     pub fn replace(&self, house: House) {
+        house.take_hold();
         self.house.store(Arc::new(house));
     }
 
@@ -220,7 +226,10 @@ impl Exchange {
         if announced.is_some_and(|bytes| bytes > app.limits.request_body_bytes) {
             return Err(End::BodyTooLarge.into());
         }
-        let place = entry.resident.places.take().await.map_err(|_| End::Saturated)?;
+        if app.runtime.pressure.refuses() {
+            return Err(End::Saturated.into());
+        }
+        let place = entry.resident.account.places.take().await.map_err(|_| End::Saturated)?;
         if self.client_left() {
             return Err(Refused { outcome: Outcome::Abandoned, ..End::Saturated.into() });
         }
@@ -411,7 +420,7 @@ fn ended(app: &App, ran: Ran, outcome: Outcome) -> Ending {
         ("component".to_owned(), app.digest().to_owned()),
         ("gas-schedule".to_owned(), app.runtime.schedule().id().to_owned()),
         ("mode".to_owned(), app.mode().name().to_owned()),
-        ("instance".to_owned(), if ran.warm { "warm" } else { "fresh" }.to_owned()),
+        ("instance".to_owned(), ran.instance.to_owned()),
     ];
     metadata.extend(
         ran.calls.iter().map(|(interface, count)| (format!("calls.{}", interface.name()), count.to_string())),

@@ -1,13 +1,14 @@
 //! From verified bytes to an app that can run: heavy work, once.
 
+use crate::account::Account;
 use crate::cache::CacheError;
 use crate::engine::EngineKind;
 use crate::grants::{Access, Files, Grants};
 use crate::handles::GuestStores;
 use crate::idle::Shelf;
 use crate::inspect::{Inspection, MalformedError};
-use crate::instance::Idle;
-use crate::limits::Limits;
+use crate::instance::{Idle, Pristine};
+use crate::limits::{Limits, TenantTotals};
 use crate::link;
 use crate::names::Name;
 use crate::runtime::Runtime;
@@ -15,7 +16,7 @@ use crate::seams::BucketError;
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use tollgate_trust::{Blake3, Verified};
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::handler::ProxyPre;
@@ -34,6 +35,9 @@ pub struct Manifest {
 pub enum Mode {
     /// A fresh instance for each request.
     Fresh,
+    /// An instance for each request that was made before the request came, and is as it was made. What its start takes
+    /// is no wait of the request's, and still on its bill.
+    Reset,
     /// One request after the other in the same instance, which keeps what the guest leaves in its memory.
     Serial {
         /// Requests that one instance answers before it is dropped.
@@ -46,6 +50,7 @@ impl Mode {
     pub fn name(self) -> &'static str {
         match self {
             Self::Fresh => "fresh",
+            Self::Reset => "reset",
             Self::Serial { .. } => "serial",
         }
     }
@@ -60,8 +65,8 @@ pub struct AppSpec {
     pub name: Name,
     /// What it was given.
     pub grants: Grants,
-    /// How many outgoing connections its tenant may have.
-    pub connections: usize,
+    /// What its tenant may take in all.
+    pub totals: TenantTotals,
     /// What each run may take.
     pub limits: Limits,
     /// How its instances are used.
@@ -141,6 +146,16 @@ pub enum LoadError {
         /// Why.
         source: CacheError,
     },
+    /// Its mode is `reset`, and two instances that were just made are not alike.
+    #[error(
+        "component `{name}` can't be used in mode `reset`: made twice, it was not the same ({difference})\n  help: its start depends on more than its bytes, such as the time or random numbers; use `mode = \"fresh\"`"
+    )]
+    NotPristine {
+        /// The component.
+        name: String,
+        /// What differs.
+        difference: String,
+    },
     /// What it was granted is not there.
     #[error("component `{name}`: grant `{grant}`: {reason}")]
     Grant {
@@ -177,6 +192,9 @@ pub struct App {
     pub(crate) stores: GuestStores,
     pub(crate) config: Arc<BTreeMap<String, String>>,
     pub(crate) idle: Arc<Shelf<Idle>>,
+    pub(crate) account: Arc<Account>,
+    /// For mode `reset`: what an instance is when it was just made.
+    pub(crate) pristine: OnceLock<Pristine>,
 }
 
 impl App {
@@ -221,8 +239,11 @@ impl Runtime {
             |source| LoadError::Compile { name: label.clone(), source: CacheError::Compile(source) };
         let linker = link::linker(&self.engines.apps, &spec.grants).map_err(compile)?;
         let pre = pre(&linker, &code, proxy).map_err(compile)?;
-        Ok(Arc::new(App {
+        let app = Arc::new(App {
             runtime: self.clone(),
+            idle: self.shelves.add(EngineKind::Apps, &spec.tenant),
+            account: self.account(&spec.tenant, &spec.totals),
+            pristine: OnceLock::new(),
             digest: digest.to_string(),
             _code: code,
             pre,
@@ -231,11 +252,12 @@ impl Runtime {
             tenant: spec.tenant,
             name: spec.name,
             grants: spec.grants,
-            connections: spec.connections,
+            connections: spec.totals.outgoing_connections,
             limits: Arc::new(spec.limits),
             mode: spec.mode,
-            idle: self.shelves.add(EngineKind::Apps),
-        }))
+        });
+        app.prove_reset().await?;
+        Ok(app)
     }
 
     /// Everything about an app that can be told without compiling it.

@@ -5,6 +5,7 @@
 //! work is done. It has no way to fail by itself, so a breach is noted and the engine's epoch is advanced: the guest
 //! traps at its next function or loop head, which comes before it can use the result.
 
+use crate::account::{Account, InstancePlace, TotalReached};
 use crate::clock::RunClock;
 use crate::fault::Breach;
 use crate::gas::{Interface, Schedule};
@@ -36,10 +37,50 @@ pub(crate) struct Meter {
     call_gas: u64,
     streams: StreamBytes,
     breach: Option<Breach>,
-    memory_now: usize,
-    memory_most: usize,
-    memory_pending: usize,
-    memory_denied: bool,
+    memory: Memory,
+    /// The instance that this store is for.
+    place: Option<InstancePlace>,
+}
+
+/// What one store holds. Given back to the tenant's account with the store.
+#[derive(Default)]
+struct Memory {
+    account: Option<Arc<Account>>,
+    now: usize,
+    most: usize,
+    /// What the engine asked for last, and may yet fail to get.
+    pending: usize,
+    denied: bool,
+}
+
+impl Memory {
+    /// Counts more, if the sum stays within the limit; an error if it is the tenant's total that it would pass.
+    fn hold(&mut self, bytes: usize, limit: usize) -> Result<bool, TotalReached> {
+        let Some(sum) = self.now.checked_add(bytes).filter(|sum| *sum <= limit) else {
+            self.denied = true;
+            return Ok(false);
+        };
+        if let Some(account) = &self.account {
+            account.hold(bytes)?;
+        }
+        self.now = sum;
+        self.most = self.most.max(sum);
+        Ok(true)
+    }
+
+    fn release(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.now);
+        self.now -= bytes;
+        if let Some(account) = &self.account {
+            account.release(bytes);
+        }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.release(self.now);
+    }
 }
 
 impl Meter {
@@ -59,11 +100,16 @@ impl Meter {
             calls: [0; Interface::COUNT],
             calls_total: 0,
             breach: None,
-            memory_now: 0,
-            memory_most: 0,
-            memory_pending: 0,
-            memory_denied: false,
+            memory: Memory::default(),
+            place: None,
         }
+    }
+
+    /// On the account of a tenant: its totals bound this store too.
+    pub(crate) fn on_account(mut self, account: &Arc<Account>) -> Result<Self, TotalReached> {
+        self.place = Some(account.instance()?);
+        self.memory.account = Some(account.clone());
+        Ok(self)
     }
 
     /// With the counts of what crosses in the guest's streams.
@@ -74,10 +120,18 @@ impl Meter {
     /// Begins the next run of a reused instance: all counts from zero, but the memory that it still holds.
     pub(crate) fn begin(&mut self, clock: Arc<RunClock>, limits: Arc<Limits>) {
         let fresh = Self::new(&self.engine, self.schedule.clone(), limits, clock);
-        let (held, streams) = (self.memory_now, self.streams.clone());
+        let mut memory = std::mem::take(&mut self.memory);
+        (memory.most, memory.denied) = (memory.now, false);
+        let (streams, place) = (self.streams.clone(), self.place.take());
         streams.cli.store(0, Relaxed);
         streams.http_outgoing.store(0, Relaxed);
-        *self = Self { call_gas: 0, memory_now: held, memory_most: held, streams, ..fresh };
+        *self = Self { call_gas: 0, memory, streams, place, ..fresh };
+    }
+
+    /// Begins the run of an instance that was made for it before: what making it took is part of the run.
+    pub(crate) fn begin_pristine(&mut self, clock: Arc<RunClock>) {
+        clock.charge(self.clock.cpu());
+        self.clock = clock;
     }
 
     /// Counts and prices one call into the host.
@@ -151,7 +205,7 @@ impl Meter {
     /// Gas so far.
     pub(crate) fn gas(&self, fuel_used: u64) -> u64 {
         let fuel = self.schedule.fuel(fuel_used);
-        let memory = self.schedule.memory(self.memory_most as u64);
+        let memory = self.schedule.memory(self.memory.most as u64);
         let bytes = |interface, count: &AtomicU64| self.schedule.bytes(interface, count.load(Relaxed));
         fuel.saturating_add(memory)
             .saturating_add(self.call_gas)
@@ -176,12 +230,12 @@ impl Meter {
 
     /// The most memory that was held at one time, in bytes.
     pub(crate) fn memory_most(&self) -> usize {
-        self.memory_most
+        self.memory.most
     }
 
     /// Whether memory was refused.
     pub(crate) fn memory_denied(&self) -> bool {
-        self.memory_denied
+        self.memory.denied
     }
 
     /// The limits in force.
@@ -189,31 +243,28 @@ impl Meter {
         &self.limits
     }
 
-    /// Counts memory that the host holds for the guest, if the sum stays within the limit.
+    /// The memory that is held now, in bytes.
+    pub(crate) fn memory_now(&self) -> usize {
+        self.memory.now
+    }
+
+    /// Counts memory that the host holds for the guest, if the sum stays within the limit and the tenant's total.
     #[must_use]
     pub(crate) fn hold(&mut self, bytes: usize) -> bool {
-        match self.memory_now.checked_add(bytes) {
-            Some(sum) if sum <= self.limits.memory_bytes => {
-                self.memory_now = sum;
-                self.memory_most = self.memory_most.max(sum);
-                true
-            }
-            _ => {
-                self.memory_denied = true;
-                false
-            }
-        }
+        let held = self.memory.hold(bytes, self.limits.memory_bytes);
+        self.memory.denied |= held.is_err();
+        held.unwrap_or(false)
     }
 
     /// Gives back what [`Meter::hold`] counted.
     pub(crate) fn release(&mut self, bytes: usize) {
-        self.memory_now = self.memory_now.saturating_sub(bytes);
+        self.memory.release(bytes);
     }
 
     /// As [`Meter::hold`], for what the engine asks before it grows a memory or table, and may then fail to.
-    fn grow(&mut self, bytes: usize) -> bool {
-        self.memory_pending = bytes;
-        self.hold(bytes)
+    fn grow(&mut self, bytes: usize) -> wasmtime::Result<bool> {
+        self.memory.pending = bytes;
+        Ok(self.memory.hold(bytes, self.limits.memory_bytes)?)
     }
 }
 
@@ -225,11 +276,12 @@ impl ResourceLimiter for Meter {
         desired: usize,
         _most: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(self.grow(desired.saturating_sub(current)))
+        self.grow(desired.saturating_sub(current))
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.memory_now = self.memory_now.saturating_sub(std::mem::take(&mut self.memory_pending));
+        let pending = std::mem::take(&mut self.memory.pending);
+        self.memory.release(pending);
         Ok(())
     }
 
@@ -239,7 +291,7 @@ impl ResourceLimiter for Meter {
         desired: usize,
         _most: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES)))
+        self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES))
     }
 
     fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {

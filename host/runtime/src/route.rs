@@ -1,10 +1,10 @@
 //! Who answers for which host and path: a table made at load, where a collision is an error.
 
+use crate::account::{Account, Used};
 use crate::gate::{FailureMode, Gate};
 use crate::limits::TenantTotals;
 use crate::load::App;
 use crate::names::Name;
-use crate::place::Places;
 use http::{HeaderName, Method};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -132,10 +132,10 @@ pub struct House {
     any: Vec<Arc<Entry>>,
 }
 
-/// A tenant with its places.
+/// A tenant with its account.
 pub(crate) struct Resident {
     pub(crate) tenant: Tenant,
-    pub(crate) places: Arc<Places>,
+    pub(crate) account: Arc<Account>,
 }
 
 /// A route with its tenant.
@@ -145,18 +145,13 @@ pub(crate) struct Entry {
 }
 
 impl House {
-    /// Makes the table. `before` is the house that this one follows: a tenant's places pass over, so that a reload
-    /// does not let in twice as many.
-    pub fn new(tenants: Vec<Tenant>, routes: Vec<Route>, before: Option<&House>) -> Result<Self, RouteError> {
+    /// Makes the table.
+    pub fn new(tenants: Vec<Tenant>, routes: Vec<Route>) -> Result<Self, RouteError> {
         let mut house =
             Self { tenants: HashMap::new(), exact: HashMap::new(), below: BTreeMap::new(), any: Vec::new() };
         for tenant in tenants {
-            let known = before.and_then(|before| before.tenants.get(&tenant.name));
-            let places = match known {
-                Some(resident) if resident.tenant.totals == tenant.totals => resident.places.clone(),
-                _ => Arc::new(Places::new(&tenant.totals)),
-            };
-            house.tenants.insert(tenant.name.clone(), Arc::new(Resident { tenant, places }));
+            let account = tenant.gate.account.clone();
+            house.tenants.insert(tenant.name.clone(), Arc::new(Resident { tenant, account }));
         }
         for route in routes {
             house.add(route)?;
@@ -204,13 +199,21 @@ impl House {
         exact.or_else(below).or_else(|| pick(&self.any, path, method))
     }
 
+    /// From now on the tenants' totals are those of this house.
+    pub(crate) fn take_hold(&self) {
+        self.tenants.values().for_each(|resident| resident.account.limit(&resident.tenant.totals));
+    }
+
     /// Every tenant, with how many requests run, how many wait, and its totals.
     pub fn tenants(&self) -> impl Iterator<Item = TenantStatus<'_>> {
         self.tenants.values().map(|resident| TenantStatus {
             name: &resident.tenant.name,
             totals: &resident.tenant.totals,
-            running: resident.places.running(),
-            waiting: resident.places.waiting(),
+            running: resident.account.places.running(),
+            waiting: resident.account.places.waiting(),
+            memory_bytes: resident.account.memory_used(),
+            instances: resident.account.instances_used(),
+            egress_bytes: resident.account.egress_used(),
             gate_up: resident.tenant.gate.is_up(),
         })
     }
@@ -234,6 +237,12 @@ pub struct TenantStatus<'a> {
     pub running: usize,
     /// Requests that wait now.
     pub waiting: usize,
+    /// Bytes that its instances hold.
+    pub memory_bytes: Used,
+    /// Its instances, idle ones included.
+    pub instances: Used,
+    /// Bytes that its outgoing requests moved in this hour.
+    pub egress_bytes: Used,
     /// Whether its gate can decide.
     pub gate_up: bool,
 }

@@ -10,7 +10,7 @@ use crate::gate::Permit;
 use crate::grants::{Access, Files, Grants};
 use crate::http::Outgoing;
 use crate::instance::Idle;
-use crate::load::{App, Mode};
+use crate::load::{App, LoadError, Mode};
 use crate::meter::{Meter, StreamBytes};
 use crate::state::{Parts, State};
 use crate::stdio::{GuestLog, LogCounts, StreamName};
@@ -56,7 +56,8 @@ pub(crate) struct Ran {
     pub(crate) calls: Vec<(Interface, u64)>,
     pub(crate) outgoing_requests: u32,
     pub(crate) log: LogCounts,
-    pub(crate) warm: bool,
+    /// Where the instance came from: `fresh`, `prepared` or `warm`.
+    pub(crate) instance: &'static str,
 }
 
 impl App {
@@ -70,7 +71,11 @@ impl App {
     ) -> Ran {
         let clock = Arc::new(RunClock::start(job.started));
         let mut slot = self.idle.take();
-        let warm = slot.is_some();
+        let instance = match &slot {
+            None => "fresh",
+            Some(idle) if idle.uses == 0 => "prepared",
+            Some(_) => "warm",
+        };
         let log = match &slot {
             Some(idle) => idle.log.clone(),
             None => GuestLog::new(&self.tenant, &self.name, &self.limits, &job.request_id),
@@ -88,7 +93,7 @@ impl App {
                 };
                 idle.answer(request, sender).await
             };
-            let mut work = pin!(metered(&clock, &self.limits, work));
+            let mut work = pin!(metered(&clock, &self.limits, Some(&self.account.turns), work));
             let mut head = Some(head);
             let mut body_end = None;
             let mut no_answer = None;
@@ -166,12 +171,10 @@ impl App {
             calls: slot.as_ref().map(|idle| idle.store.data().meter.calls().collect()).unwrap_or_default(),
             outgoing_requests: slot.as_ref().map_or(0, |idle| idle.store.data().outgoing_requests()),
             log: log.end(),
-            warm,
+            instance,
         };
-        if matches!(stop, Stop::Done)
-            && let Some(idle) = slot
-        {
-            self.keep(idle);
+        if let Some(idle) = slot {
+            self.keep(idle, matches!(stop, Stop::Done));
         }
         ran
     }
@@ -181,28 +184,81 @@ impl App {
     /// # Errors
     /// Why no instance can be made.
     pub async fn try_instance(&self) -> Result<(), Fault> {
+        self.prepare().await.map(drop)
+    }
+
+    /// Makes an instance before there is a request for it, within the limits of a run.
+    async fn prepare(&self) -> Result<Idle, Fault> {
         let clock = Arc::new(RunClock::start(Instant::now()));
         let log = GuestLog::new(&self.tenant, &self.name, &self.limits, "none");
-        match metered(&clock, &self.limits, self.instantiate(&clock, &log)).await {
-            Ok(Ok(_)) => Ok(()),
+        let made = self.instantiate(&clock, &log);
+        match metered(&clock, &self.limits, Some(&self.account.turns), made).await {
+            Ok(Ok(idle)) => Ok(idle),
             Ok(Err(error)) => Err(Fault::of(&error, false)),
             Err(breach) => Err(breach.into()),
         }
     }
 
-    /// Keeps an instance for the next request, if the app declared that.
-    fn keep(&self, mut idle: Idle) {
-        let Mode::Serial { reuse } = self.mode else { return };
-        idle.uses += 1;
-        if idle.uses < reuse {
+    /// For mode `reset`: makes two instances, which must be alike, and keeps them. What can't be made at all is for
+    /// the first request to find out: it will say why.
+    pub(crate) async fn prove_reset(&self) -> Result<(), LoadError> {
+        if self.mode != Mode::Reset {
+            return Ok(());
+        }
+        let (Ok(one), Ok(other)) = (self.prepare().await, self.prepare().await) else { return Ok(()) };
+        if let Some(difference) = one.pristine().difference(other.pristine()) {
+            let name = format!("{}/{}", self.tenant, self.name);
+            return Err(LoadError::NotPristine { name, difference });
+        }
+        let pristine = self.pristine.get_or_init(|| one.pristine());
+        [one, other].into_iter().filter(|idle| idle.pristine() == *pristine).for_each(|idle| {
             self.idle.put(idle, IDLE_MOST);
+        });
+        Ok(())
+    }
+
+    /// Has an instance ready for the next request, if the app declared that: this one, or one that is made now.
+    fn keep(self: &Arc<Self>, mut idle: Idle, went_well: bool) {
+        match self.mode {
+            Mode::Fresh => {}
+            Mode::Serial { reuse } => {
+                idle.uses += 1;
+                if went_well && idle.uses < reuse {
+                    self.idle.put(idle, IDLE_MOST);
+                }
+            }
+            Mode::Reset => {
+                drop(idle);
+                let app = self.clone();
+                tokio::spawn(async move { app.refill().await });
+            }
+        }
+    }
+
+    /// One more prepared instance, if there is room for it, and if it is what the first one was.
+    async fn refill(&self) {
+        if self.idle.len() >= IDLE_MOST {
+            return;
+        }
+        // One that can't be made now is made when a request asks for it.
+        let Ok(idle) = self.prepare().await else { return };
+        let made = idle.pristine();
+        match self.pristine.get_or_init(|| made).difference(made) {
+            None => self.idle.put(idle, IDLE_MOST),
+            Some(difference) => tracing::error!(
+                target: "tollgate::run",
+                tenant = %self.tenant,
+                app = %self.name,
+                difference,
+                "an instance was not as it was first made, and is not used"
+            ),
         }
     }
 
     /// Makes an instance. When the pool is full, what other apps keep idle goes first.
     async fn instantiate(&self, clock: &Arc<RunClock>, log: &Arc<GuestLog>) -> wasmtime::Result<Idle> {
         match self.instantiate_once(clock, log).await {
-            Err(error) if self.runtime.shelves.make_room(EngineKind::Apps, &error) => {
+            Err(error) if self.runtime.shelves.make_room(EngineKind::Apps, &self.tenant, &error) => {
                 self.instantiate_once(clock, log).await
             }
             made => made,
@@ -214,12 +270,13 @@ impl App {
         let streams = StreamBytes { cli: log.bytes(), http_outgoing: Arc::default() };
         let meter = Meter::new(engine, self.runtime.schedule.clone(), self.limits.clone(), clock.clone());
         let state = State::new(Parts {
-            meter: meter.with_streams(streams.clone()),
+            meter: meter.with_streams(streams.clone()).on_account(&self.account)?,
             wasi: wasi(&self.grants, log)?,
             outgoing: Outgoing {
                 tenant: self.tenant.clone(),
                 grant: self.grants.http.clone(),
                 connections: self.connections,
+                account: Some(self.account.clone()),
                 transport: self.runtime.transport.clone(),
                 limits: self.limits.clone(),
                 deadline: clock.started() + self.limits.deadline,

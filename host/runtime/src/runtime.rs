@@ -1,12 +1,18 @@
 //! What one host has once: engines, cache, prices and the adapter's services.
 
+use crate::account::{Account, Used};
 use crate::cache::{CacheError, CompileCache};
+use crate::clean;
 use crate::compile::Compiler;
 use crate::engine::{EngineKind, Engines};
 use crate::gas::Schedule;
 use crate::idle::Shelves;
-use crate::limits::Capacity;
+use crate::limits::{Capacity, TenantTotals};
+use crate::names::Name;
+use crate::place::Hall;
+use crate::pressure::{Pressure, Relief};
 use crate::seams::{Buckets, Transport};
+use crate::turns::Turns;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -45,6 +51,11 @@ pub struct Runtime {
     pub(crate) code: Mutex<HashMap<(EngineKind, Blake3), Weak<Component>>>,
     /// What apps and gates keep for their next request.
     pub(crate) shelves: Shelves,
+    /// Every tenant of whom anything lives.
+    accounts: Mutex<HashMap<Name, Weak<Account>>>,
+    hall: Arc<Hall>,
+    turns: Arc<Turns>,
+    pub(crate) pressure: Pressure,
 }
 
 /// A runtime that can't start.
@@ -53,6 +64,9 @@ pub enum StartError {
     /// The compile cache can't be used.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// A slot of the pool kept something of the instance before.
+    #[error("the pool does not clear its slots on this machine: {0}")]
+    Unclean(&'static str),
     /// The engine can't be made: mostly too much address space asked for.
     #[error("the engine can't start with this capacity: {0:#}")]
     Engine(wasmtime::Error),
@@ -62,10 +76,19 @@ impl Runtime {
     /// Starts the engines, and opens the compile cache.
     pub fn start(options: RuntimeOptions) -> Result<Arc<Self>, StartError> {
         let engines = Engines::start(&options.capacity, &options.schedule).map_err(StartError::Engine)?;
+        for engine in [&engines.apps, &engines.gates] {
+            if let Some(what) = clean::proved(engine).map_err(StartError::Engine)? {
+                return Err(StartError::Unclean(what));
+            }
+        }
         Ok(Arc::new(Self {
             cache: CompileCache::open(&options.cache)?,
             engines,
             compiler: options.compiler,
+            hall: Hall::new(options.capacity.instances as usize),
+            turns: Turns::of_this_machine(),
+            accounts: Mutex::default(),
+            pressure: Pressure::new(options.capacity.process_bytes),
             capacity: options.capacity,
             schedule: Arc::new(options.schedule),
             compile_turn: Semaphore::new(1),
@@ -74,6 +97,37 @@ impl Runtime {
             code: Mutex::default(),
             shelves: Shelves::default(),
         }))
+    }
+
+    /// Takes a reading of the memory that this process uses. Near the end of what it may have, idle instances go; at
+    /// the end, no more requests are taken until there is room again.
+    pub fn memory_in_use(&self, bytes: u64) {
+        let refused = self.pressure.refuses();
+        if self.pressure.read(bytes) == Relief::Shrink {
+            self.shelves.shrink();
+        }
+        if refused != self.pressure.refuses() {
+            let limit = self.capacity.process_bytes;
+            let refuses = !refused;
+            tracing::warn!(target: "tollgate::memory", bytes, limit, refuses, "memory");
+        }
+    }
+
+    /// The memory that this process uses, as it was last read, and may use.
+    pub fn memory_used(&self) -> Used {
+        self.pressure.used()
+    }
+
+    /// The account of a tenant. One that is there keeps its totals, until a house with others is taken.
+    pub(crate) fn account(&self, tenant: &Name, totals: &TenantTotals) -> Arc<Account> {
+        let mut accounts = self.accounts.lock();
+        if let Some(account) = accounts.get(tenant).and_then(Weak::upgrade) {
+            return account;
+        }
+        accounts.retain(|_, account| account.strong_count() > 0);
+        let account = Arc::new(Account::new(totals, &self.hall, &self.turns));
+        accounts.insert(tenant.clone(), Arc::downgrade(&account));
+        account
     }
 
     /// The gas schedule in force.

@@ -64,6 +64,7 @@ impl StoreParts {
             tenant: self.tenant.clone(),
             grant: None,
             connections: 0,
+            account: None,
             transport: self.runtime.transport.clone(),
             limits: limits.clone(),
             deadline: clock.started() + limits.deadline,
@@ -157,6 +158,12 @@ impl State {
     pub(crate) fn begin(&mut self, clock: &Arc<RunClock>) {
         self.meter.begin(clock.clone(), self.meter.limits().clone());
         self.outgoing.sent = 0;
+        self.outgoing.deadline = clock.started() + self.meter.limits().deadline;
+    }
+
+    /// Begins the run of an instance that was made for it before.
+    pub(crate) fn begin_pristine(&mut self, clock: &Arc<RunClock>) {
+        self.meter.begin_pristine(clock.clone());
         self.outgoing.deadline = clock.started() + self.meter.limits().deadline;
     }
 

@@ -4,8 +4,10 @@ use crate::clock::RunClock;
 use crate::fault::Breach;
 use crate::limits::Limits;
 use crate::state::State;
+use crate::turns::Queue;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use tokio::time::{Instant, sleep_until};
 use wasmtime::{Engine, Store, UpdateDeadline};
@@ -37,23 +39,31 @@ pub(crate) fn arm_fuel(store: &mut Store<State>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Polls work that enters a guest, under its clocks. When it breaks a limit the work is dropped where it stands, and
+/// Polls work that enters a guest, in its tenant's turns and under its clocks. When it breaks a limit the work is dropped where it stands, and
 /// the breach is the answer: this holds also while the guest sleeps in the host.
 pub(crate) async fn metered<T>(
     clock: &RunClock,
     limits: &Limits,
+    turns: Option<&Arc<Queue>>,
     work: impl Future<Output = T>,
 ) -> Result<T, Breach> {
     let end = Instant::from_std(clock.started() + limits.deadline);
     let patient = limits.host_wait >= limits.deadline;
     let mut timer = pin!(sleep_until(end));
     let mut work = pin!(work);
+    let mut seat = turns.map(Queue::seat);
     poll_fn(|context| {
-        clock.poll_begins();
-        let polled = work.as_mut().poll(context);
-        clock.poll_ends();
-        if let Poll::Ready(done) = polled {
-            return Poll::Ready(Ok(done));
+        match seat.as_mut().map_or(Poll::Ready(None), |seat| seat.poll_turn(context)) {
+            Poll::Pending => clock.stands_in_line(),
+            Poll::Ready(turn) => {
+                clock.poll_begins();
+                let polled = work.as_mut().poll(context);
+                clock.poll_ends();
+                drop(turn);
+                if let Poll::Ready(done) = polled {
+                    return Poll::Ready(Ok(done));
+                }
+            }
         }
         if clock.cpu() > limits.cpu {
             return Poll::Ready(Err(Breach::Cpu));

@@ -29,6 +29,7 @@ pub struct App {
 #[derive(Clone, Copy, PartialEq)]
 enum Use {
     Fresh,
+    Reset,
     Serial,
 }
 
@@ -49,13 +50,13 @@ pub(super) fn read(name: &Name, table: &Table<'_>, plan: &RawLimits, scope: &Sco
 }
 
 fn read_mode(table: &Table<'_>) -> Option<Mode> {
-    let modes = [("fresh", Use::Fresh), ("serial", Use::Serial)];
+    let modes = [("fresh", Use::Fresh), ("reset", Use::Reset), ("serial", Use::Serial)];
     let mode = or(table.get("mode"), Use::Fresh, |value| value.choice(&modes));
     let reuse = table.get("reuse");
-    if let (Some(value), Some(Use::Fresh)) = (&reuse, mode) {
+    if let (Some(value), Some(Use::Fresh | Use::Reset)) = (&reuse, mode) {
         let help = "add `mode = \"serial\"`, or remove `reuse`";
         value.error(
-            "`reuse` is set, and a fresh instance is never used again".to_owned(),
+            "`reuse` is set, and an instance of this mode is never used again".to_owned(),
             Some(help.to_owned()),
         );
         return None;
@@ -63,6 +64,7 @@ fn read_mode(table: &Table<'_>) -> Option<Mode> {
     let reuse = or(reuse, 100, |value| value.integer(1, 1_000_000).and_then(|n| u32::try_from(n).ok()));
     match mode? {
         Use::Fresh => Some(Mode::Fresh),
+        Use::Reset => Some(Mode::Reset),
         Use::Serial => Some(Mode::Serial { reuse: reuse? }),
     }
 }

@@ -182,11 +182,13 @@ fn read_capacity(table: &Table<'_>) -> Option<Capacity> {
     let memory_bytes = bytes("memory-bytes", default.memory_bytes, 64 << 10, 4 << 30);
     let gate_instances = count("gate-instances", default.gate_instances, 1_024);
     let resident_bytes = bytes("resident-bytes", default.resident_bytes, 0, 1 << 30);
+    let process_bytes = or(table.get("process-bytes"), default.process_bytes, Value::size);
     Some(Capacity {
         instances: instances?,
         memory_bytes: memory_bytes?,
         gate_instances: gate_instances?,
         resident_bytes: resident_bytes?,
+        process_bytes: process_bytes?,
     })
 }
 

@@ -85,7 +85,21 @@ fn read_totals(table: &Table<'_>) -> Option<TenantTotals> {
         value.duration(Duration::ZERO, Duration::from_secs(60))
     });
     let outgoing_connections = count("outgoing-connections", default.outgoing_connections, 1, 10_000);
+    let bytes = |key, default: u64, least: u64| {
+        or(table.get(key), default, |value| {
+            value.size().filter(|size| *size >= least).or_else(|| {
+                value.error(format!("`{key}` is too small: use at least {least}"), None);
+                None
+            })
+        })
+    };
+    let memory_bytes = bytes("memory-bytes", default.memory_bytes, 64 << 10);
+    let instances = count("instances", default.instances as usize, 1, 100_000);
+    let egress_bytes_per_hour = bytes("egress-bytes-per-hour", default.egress_bytes_per_hour, 0);
     Some(TenantTotals {
+        memory_bytes: memory_bytes?,
+        instances: instances? as u64,
+        egress_bytes_per_hour: egress_bytes_per_hour?,
         concurrent_requests: concurrent_requests?,
         queued_requests: queued_requests?,
         queue_wait: queue_wait?,

@@ -89,8 +89,7 @@ impl Shared {
         let file = before.config.file.clone();
         let config = house::blocking(move || Config::read(&file)).await??;
         self.restart_needed(&before.config, &config)?;
-        let Loaded { house, apps, troubles } =
-            house::load(&self.runtime, &config, Some(&self.line.house())).await?;
+        let Loaded { house, apps, troubles } = house::load(&self.runtime, &config).await?;
         let known = |trouble: &Trouble| {
             before.troubles.iter().any(|old| (old.kind, &old.name) == (trouble.kind, &trouble.name))
         };

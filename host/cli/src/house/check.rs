@@ -42,7 +42,7 @@ async fn check_all(config: &Config, compiler: Compiler) -> Result<Vec<Trouble>, 
     let audit = audit.map_err(|error| Failure::new(format!("`audit.component`: {}", chain(&error))))?;
     let log = stores.bucket(&Name::new("host")?, &Name::new("log")?, Backend::Memory)?;
     runtime.load_audit(audit, Arc::new(signer), log, &config.audit.origin).await?;
-    Ok(load(&runtime, config, None).await?.troubles)
+    Ok(load(&runtime, config).await?.troubles)
 }
 
 /// Stores that are all in memory, whatever they would stand on.

@@ -129,7 +129,7 @@ async fn load_app(
         tenant: tenant.name.clone(),
         name: app.name.clone(),
         grants: app.grants.clone(),
-        connections: tenant.totals.outgoing_connections,
+        totals: tenant.totals.clone(),
         limits: app.limits.clone(),
         mode: app.mode,
         manifest,
@@ -157,6 +157,7 @@ async fn load_gate(
     let policy = blocking(move || policy_bytes(&policy)).await.map_err(|error| chain(&error))??;
     let setting = GateSetting {
         tenant: tenant.name.clone(),
+        totals: tenant.totals.clone(),
         policy,
         buckets: tenant.buckets.clone(),
         routes: tenant.routes.iter().map(|route| (route.name.clone(), route.buckets.clone())).collect(),

@@ -1,0 +1,209 @@
+//! What one tenant takes of the host at this moment, over all of its apps, and the most that it may.
+
+use crate::limits::TenantTotals;
+use crate::place::{Hall, Places};
+use crate::turns::{Queue, Turns};
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The account of one tenant. It outlives reloads: what runs on is still counted.
+pub(crate) struct Account {
+    memory: Gauge,
+    instances: Gauge,
+    egress: Hourly,
+    /// Where its requests run.
+    pub(crate) places: Arc<Places>,
+    /// Its turns at the processor.
+    pub(crate) turns: Arc<Queue>,
+}
+
+/// A total of a tenant that would be passed. Raised as an error through the engine, and found again by `Fault::of`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TotalReached {
+    Memory,
+    Instances,
+}
+
+impl fmt::Display for TotalReached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "the tenant's apps hold all the memory that they may",
+            Self::Instances => "the tenant's apps have all the instances that they may",
+        })
+    }
+}
+
+impl std::error::Error for TotalReached {}
+
+/// What is used and what may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// So much is used.
+    pub used: u64,
+    /// No more may be.
+    pub limit: u64,
+}
+
+impl Account {
+    pub(crate) fn new(totals: &TenantTotals, hall: &Arc<Hall>, turns: &Arc<Turns>) -> Self {
+        let this = Self {
+            memory: Gauge::default(),
+            instances: Gauge::default(),
+            egress: Hourly::default(),
+            places: hall.places(totals),
+            turns: turns.queue(),
+        };
+        this.limit(totals);
+        this
+    }
+
+    /// Takes changed totals. What is above them already is not taken back.
+    pub(crate) fn limit(&self, totals: &TenantTotals) {
+        self.places.limit(totals);
+        self.memory.limit.store(totals.memory_bytes, Relaxed);
+        self.instances.limit.store(totals.instances, Relaxed);
+        self.egress.limit.store(totals.egress_bytes_per_hour, Relaxed);
+    }
+
+    /// Counts memory, if the sum stays within the total.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<(), TotalReached> {
+        if self.memory.take(bytes as u64) { Ok(()) } else { Err(TotalReached::Memory) }
+    }
+
+    /// Gives back what [`Account::hold`] counted.
+    pub(crate) fn release(&self, bytes: usize) {
+        self.memory.give(bytes as u64);
+    }
+
+    /// Counts one more instance, until what is returned is dropped.
+    pub(crate) fn instance(self: &Arc<Self>) -> Result<InstancePlace, TotalReached> {
+        if self.instances.take(1) { Ok(InstancePlace(self.clone())) } else { Err(TotalReached::Instances) }
+    }
+
+    /// Bytes that outgoing requests may still move in this hour.
+    pub(crate) fn egress_left(&self) -> u64 {
+        self.egress.left(hour())
+    }
+
+    /// Counts what outgoing requests have moved.
+    pub(crate) fn egress(&self, bytes: u64) {
+        self.egress.add(hour(), bytes);
+    }
+
+    pub(crate) fn memory_used(&self) -> Used {
+        self.memory.read()
+    }
+
+    pub(crate) fn instances_used(&self) -> Used {
+        self.instances.read()
+    }
+
+    pub(crate) fn egress_used(&self) -> Used {
+        let limit = self.egress.limit.load(Relaxed);
+        Used { used: limit.saturating_sub(self.egress_left()), limit }
+    }
+}
+
+/// One instance of a tenant's.
+pub(crate) struct InstancePlace(Arc<Account>);
+
+impl Drop for InstancePlace {
+    fn drop(&mut self) {
+        self.0.instances.give(1);
+    }
+}
+
+/// A sum with a limit.
+#[derive(Default)]
+struct Gauge {
+    used: AtomicU64,
+    limit: AtomicU64,
+}
+
+impl Gauge {
+    fn take(&self, amount: u64) -> bool {
+        let limit = self.limit.load(Relaxed);
+        let more = |used: u64| used.checked_add(amount).filter(|sum| *sum <= limit);
+        amount == 0 || self.used.fetch_update(Relaxed, Relaxed, more).is_ok()
+    }
+
+    fn give(&self, amount: u64) {
+        let less = |used: u64| Some(used.saturating_sub(amount));
+        // It never fails: the closure always has an answer.
+        let _ = self.used.fetch_update(Relaxed, Relaxed, less);
+    }
+
+    fn read(&self) -> Used {
+        Used { used: self.used.load(Relaxed), limit: self.limit.load(Relaxed) }
+    }
+}
+
+/// A sum that begins anew with each hour of UTC.
+#[derive(Default)]
+struct Hourly {
+    now: Mutex<(u64, u64)>,
+    limit: AtomicU64,
+}
+
+impl Hourly {
+    fn add(&self, hour: u64, amount: u64) {
+        let mut now = self.now.lock();
+        // A clock that is set back does not begin an hour anew.
+        if hour > now.0 {
+            *now = (hour, 0);
+        }
+        now.1 = now.1.saturating_add(amount);
+    }
+
+    fn left(&self, hour: u64) -> u64 {
+        let now = self.now.lock();
+        let used = if hour > now.0 { 0 } else { now.1 };
+        self.limit.load(Relaxed).saturating_sub(used)
+    }
+}
+
+fn hour() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 3_600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(totals: TenantTotals) -> Arc<Account> {
+        Arc::new(Account::new(&totals, &Hall::new(1), &Turns::new(1, 1)))
+    }
+
+    #[test]
+    fn memory_is_counted_up_to_the_total_and_comes_back() {
+        let account = account(TenantTotals { memory_bytes: 100, ..TenantTotals::default() });
+        assert_eq!(account.hold(60), Ok(()));
+        assert_eq!(account.hold(41), Err(TotalReached::Memory));
+        assert_eq!(account.hold(40), Ok(()));
+        account.release(100);
+        assert_eq!(account.memory_used(), Used { used: 0, limit: 100 });
+    }
+
+    #[test]
+    fn an_instance_is_counted_until_it_is_dropped() {
+        let account = account(TenantTotals { instances: 1, ..TenantTotals::default() });
+        let first = account.instance().unwrap();
+        assert!(account.instance().is_err());
+        drop(first);
+        assert!(account.instance().is_ok());
+    }
+
+    #[test]
+    fn an_hours_sum_begins_anew_with_the_next_and_not_with_the_one_before() {
+        let sum = Hourly { limit: 10.into(), ..Hourly::default() };
+        sum.add(5, 7);
+        assert_eq!((sum.left(5), sum.left(4), sum.left(6)), (3, 3, 10));
+        sum.add(4, 2);
+        assert_eq!(sum.left(5), 1);
+        sum.add(6, 1);
+        assert_eq!(sum.left(6), 9);
+    }
+}

@@ -1,0 +1,252 @@
+//! Turns at the processor: guests of one tenant never keep all threads busy, and all tenants' together never do.
+//!
+//! A guest that computes gives its thread back at every tick of the epoch, and at once wants it again. With enough of
+//! those, a neighbour's request would wait behind each of them. So whoever enters a guest takes a turn first. No
+//! tenant has more turns at one time than the machine has cores, and there are fewer in all than threads: accepting,
+//! answering and recording always find one. Who has to wait is served by tenant, one after the other.
+
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::thread::available_parallelism;
+
+/// How many threads a runtime needs that serves: all that guests may keep busy, and one more.
+#[must_use]
+pub fn worker_threads() -> usize {
+    turns_in_all() + 1
+}
+
+fn cores() -> usize {
+    available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// Two tenants that have each core at work still leave a thread; the system shares the cores among threads.
+fn turns_in_all() -> usize {
+    cores() * 2
+}
+
+/// All turns of one host.
+pub(crate) struct Turns {
+    for_one: usize,
+    state: Mutex<State>,
+}
+
+struct State {
+    free: usize,
+    /// Tenants with somebody waiting. The first is served first, and goes to the end.
+    waiting: VecDeque<Arc<Queue>>,
+}
+
+/// The turns of one tenant.
+pub(crate) struct Queue {
+    turns: Weak<Turns>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    taken: usize,
+    waiting: VecDeque<Arc<Waiter>>,
+}
+
+/// One that waits, or waited, for a turn.
+struct Waiter {
+    state: AtomicU8,
+    waker: Mutex<Waker>,
+}
+
+const WAITING: u8 = 0;
+const GRANTED: u8 = 1;
+
+/// One that enters a guest again and again.
+pub(crate) struct Seat<'a> {
+    queue: &'a Arc<Queue>,
+    waiter: Option<Arc<Waiter>>,
+}
+
+/// A turn. Given back when dropped.
+pub(crate) struct Turn(Arc<Queue>);
+
+impl Turns {
+    /// As many as this machine's cores ask for.
+    pub(crate) fn of_this_machine() -> Arc<Self> {
+        Self::new(cores(), turns_in_all())
+    }
+
+    pub(crate) fn new(for_one: usize, in_all: usize) -> Arc<Self> {
+        Arc::new(Self { for_one, state: Mutex::new(State { free: in_all, waiting: VecDeque::new() }) })
+    }
+
+    /// For one more tenant.
+    pub(crate) fn queue(self: &Arc<Self>) -> Arc<Queue> {
+        Arc::new(Queue { turns: Arc::downgrade(self), inner: Mutex::default() })
+    }
+
+    /// A turn came back, or nobody took it.
+    fn back(&self, queue: &Queue) {
+        let mut wake = Vec::new();
+        let mut state = self.state.lock();
+        state.free += 1;
+        queue.inner.lock().taken -= 1;
+        // Each of those that wait is looked at once.
+        for _ in 0..state.waiting.len() {
+            if state.free == 0 {
+                break;
+            }
+            let Some(next) = state.waiting.pop_front() else { break };
+            let mut inner = next.inner.lock();
+            if inner.taken < self.for_one
+                && let Some(waiter) = inner.waiting.pop_front()
+            {
+                waiter.state.store(GRANTED, Relaxed);
+                wake.push(waiter);
+                inner.taken += 1;
+                state.free -= 1;
+            }
+            let more = !inner.waiting.is_empty();
+            drop(inner);
+            if more {
+                state.waiting.push_back(next);
+            }
+        }
+        drop(state);
+        for waiter in wake {
+            waiter.waker.lock().wake_by_ref();
+        }
+    }
+}
+
+impl Queue {
+    pub(crate) fn seat(self: &Arc<Self>) -> Seat<'_> {
+        Seat { queue: self, waiter: None }
+    }
+}
+
+impl Seat<'_> {
+    /// A turn, now or when woken. None once the host is gone, for which nobody has to wait.
+    pub(crate) fn poll_turn(&mut self, context: &Context<'_>) -> Poll<Option<Turn>> {
+        let Some(turns) = self.queue.turns.upgrade() else { return Poll::Ready(None) };
+        let mut state = turns.state.lock();
+        let mut inner = self.queue.inner.lock();
+        if let Some(waiter) = &self.waiter {
+            if waiter.state.load(Relaxed) == GRANTED {
+                self.waiter = None;
+                return Poll::Ready(Some(Turn(self.queue.clone())));
+            }
+            waiter.waker.lock().clone_from(context.waker());
+            return Poll::Pending;
+        }
+        if state.free > 0 && inner.taken < turns.for_one && inner.waiting.is_empty() {
+            state.free -= 1;
+            inner.taken += 1;
+            return Poll::Ready(Some(Turn(self.queue.clone())));
+        }
+        let waiter =
+            Arc::new(Waiter { state: AtomicU8::new(WAITING), waker: Mutex::new(context.waker().clone()) });
+        if inner.waiting.is_empty() {
+            state.waiting.push_back(self.queue.clone());
+        }
+        inner.waiting.push_back(waiter.clone());
+        self.waiter = Some(waiter);
+        Poll::Pending
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let (Some(waiter), Some(turns)) = (self.waiter.take(), self.queue.turns.upgrade()) else { return };
+        let state = turns.state.lock();
+        let mut inner = self.queue.inner.lock();
+        let granted = waiter.state.load(Relaxed) == GRANTED;
+        inner.waiting.retain(|other| !Arc::ptr_eq(other, &waiter));
+        drop((inner, state));
+        if granted {
+            turns.back(self.queue);
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(turns) = self.0.turns.upgrade() {
+            turns.back(&self.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn took(poll: Poll<Option<Turn>>) -> Option<Turn> {
+        match poll {
+            Poll::Ready(turn) => turn,
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn one_tenant_has_its_part_and_leaves_the_rest_to_others() {
+        let turns = Turns::new(1, 2);
+        let (loud, quiet) = (turns.queue(), turns.queue());
+        let context = &Context::from_waker(Waker::noop());
+        let (mut a, mut b, mut c) = (loud.seat(), loud.seat(), quiet.seat());
+        let first = took(a.poll_turn(context)).unwrap();
+        assert!(b.poll_turn(context).is_pending());
+        assert!(took(c.poll_turn(context)).is_some());
+        drop(first);
+        assert!(took(b.poll_turn(context)).is_some());
+    }
+
+    #[test]
+    fn those_that_wait_are_served_by_tenant_and_nobody_gets_ahead() {
+        let turns = Turns::new(2, 1);
+        let (loud, quiet) = (turns.queue(), turns.queue());
+        let (woken, count) = {
+            let count = Arc::new(Count::default());
+            (Waker::from(count.clone()), count)
+        };
+        let context = &Context::from_waker(&woken);
+        let (mut a, mut b, mut c, mut d) = (loud.seat(), loud.seat(), loud.seat(), quiet.seat());
+        let turn = took(a.poll_turn(context)).unwrap();
+        assert!(b.poll_turn(context).is_pending() && c.poll_turn(context).is_pending());
+        assert!(d.poll_turn(context).is_pending());
+        drop(turn);
+        assert_eq!(count.0.load(Relaxed), 1);
+        // It is promised to `b`: who comes back at once does not get it.
+        assert!(a.poll_turn(context).is_pending());
+        let turn = took(b.poll_turn(context)).unwrap();
+        drop(turn);
+        assert!(c.poll_turn(context).is_pending());
+        let turn = took(d.poll_turn(context)).unwrap();
+        drop(turn);
+        assert!(took(c.poll_turn(context)).is_some());
+    }
+
+    #[test]
+    fn a_turn_that_was_promised_to_one_who_is_gone_is_the_next_ones() {
+        let turns = Turns::new(1, 1);
+        let queue = turns.queue();
+        let context = &Context::from_waker(Waker::noop());
+        let (mut a, mut b, mut c) = (queue.seat(), queue.seat(), queue.seat());
+        let turn = took(a.poll_turn(context)).unwrap();
+        assert!(b.poll_turn(context).is_pending() && c.poll_turn(context).is_pending());
+        drop(turn);
+        drop(b);
+        assert!(took(c.poll_turn(context)).is_some());
+    }
+}
