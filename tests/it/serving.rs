@@ -167,3 +167,22 @@ fn health_and_metrics_are_on_the_admin_address_alone() {
     host.admin("/metrics").expect_status(200).expect_in_body("tenant=\"acme\"");
     host.ask(Request::get("/metrics")).expect_in_body("GET ");
 }
+
+#[test]
+fn the_doctor_tells_how_a_host_stands_and_no_secret() {
+    let case = Case::guest("echo").tables(
+        "[clients.alice]\ntoken-sha256 = \"@HASH@\""
+            .replace("@HASH@", &tollgate_trust::Sha256::of(b"secret-alice").to_string())
+            .as_str(),
+    );
+    let process = case.grants("config = { password = \"swordfish\" }").spawn();
+    process.get("/").expect_status(200);
+    let report = process.run(&["doctor", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&report).expect(&report);
+    assert_eq!(json["status"]["tenants"]["acme"]["since_start"]["requests"], 1);
+    assert_eq!(json["findings"], serde_json::json!([]));
+    for secret in ["swordfish", "secret-alice", "token", "PRIVATE"] {
+        assert!(!report.contains(secret), "`{secret}` in {report}");
+    }
+    assert!(process.run(&["doctor"]).contains("well"), "and in words");
+}

@@ -33,6 +33,7 @@ pub struct Process {
     child: Child,
     client: Runtime,
     address: SocketAddr,
+    admin: SocketAddr,
     site: Option<Site>,
 }
 
@@ -182,10 +183,11 @@ impl Process {
             panic!("no first line; stderr: {}", std::fs::read_to_string(site.path().join("stderr")).unwrap())
         });
         let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
-        let address = ready["listen"].as_str().unwrap().parse().unwrap();
+        let at = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
+        let (address, admin) = (at("listen"), at("admin"));
         let client =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        Self { child, client, address, site: Some(site) }
+        Self { child, client, address, admin, site: Some(site) }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -210,6 +212,15 @@ impl Process {
         let request = Request::get(path).body(Full::default()).unwrap();
         let (parts, body) = self.client.block_on(exchange(self.address, request)).expect("a response");
         Answer { status: Some(parts.status), headers: parts.headers, body, records: Vec::new(), _host: None }
+    }
+
+    /// Runs a command of the binary against this host, and returns what it printed.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(binary());
+        command.args(arguments).arg("--config").arg(self.site.as_ref().unwrap().file());
+        let ran = command.args(["--admin", &self.admin.to_string()]).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8(ran.stdout).unwrap()
     }
 
     /// The standard error, once there are so many lines with this text in it; or after some seconds as it is.

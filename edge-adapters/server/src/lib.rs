@@ -3,6 +3,7 @@
 //! Everything that touches a socket or a disk on behalf of the runtime is here; the runtime knows only its seams.
 
 mod admin;
+mod ask;
 mod audit_book;
 mod listener;
 mod log_bucket;
@@ -14,6 +15,7 @@ mod stores;
 mod telemetry;
 
 pub use admin::{Admin, Check, StatusText};
+pub use ask::{AskError, ask_admin};
 pub use audit_book::*;
 pub use listener::*;
 pub use log_bucket::LogBucket;

@@ -84,6 +84,15 @@ pub fn line_status(line: &Line) -> Value {
                 "instances": used(tenant.instances),
                 "egress_bytes_this_hour": used(tenant.egress_bytes),
                 "waiting": { "used": tenant.waiting, "limit": tenant.totals.queued_requests },
+                "since_start": {
+                    "requests": tenant.spent.requests,
+                    "host_calls": tenant.spent.host_calls,
+                    "gas": {
+                        "fuel": tenant.spent.gas_for_fuel,
+                        "memory": tenant.spent.gas_for_memory,
+                        "all": tenant.spent.gas,
+                    },
+                },
                 "gate": if tenant.gate_up { "up" } else { "down" },
             });
             (tenant.name.to_string(), figures)

@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod doctor;
 mod gas;
 mod inspect;
 mod keygen;
@@ -48,6 +49,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Check a configuration and everything that it names, without starting
     Check(check::CheckArgs),
+    /// Show how a running host stands, in a form that can be shared
+    Doctor(doctor::DoctorArgs),
     /// Start the host
     Up(up::UpArgs),
     /// Read and check the audit log
@@ -94,6 +97,7 @@ pub fn run(cli: Cli, environment: Environment, output: &mut Output) -> Result<()
         Command::Verify(args) => verify::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Check(args) => check::run(&args, output),
+        Command::Doctor(args) => doctor::run(&args, output),
         Command::Up(args) => up::run(&args, environment, output),
         Command::Audit(command) => audit::run(&command, output),
         Command::Gas(command) => gas::run(&command, output),

@@ -246,6 +246,8 @@ impl Shared {
             status.insert("configuration".to_owned(), configuration);
             let memory = self.runtime.memory_used();
             status.insert("memory_bytes".to_owned(), json!({ "used": memory.used, "limit": memory.limit }));
+            let (code, idle) = self.runtime.kept();
+            status.insert("kept".to_owned(), json!({ "components": code, "idle_instances": idle }));
             status.insert("gas_schedule".to_owned(), json!(self.runtime.schedule().id()));
             status.insert("apps".to_owned(), json!(state.apps));
             status.insert("refused".to_owned(), json!(state.troubles));

@@ -96,6 +96,7 @@ fn help_is_as_written_down() {
         "verify",
         "inspect",
         "check",
+        "doctor",
         "up",
         "audit",
         "audit verify",

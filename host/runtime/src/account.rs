@@ -16,6 +16,7 @@ pub(crate) struct Account {
     egress: Hourly,
     /// Where its requests run.
     pub(crate) places: Arc<Places>,
+    spent: Mutex<Spent>,
     /// Its turns at the processor.
     pub(crate) turns: Arc<Queue>,
 }
@@ -47,6 +48,21 @@ pub struct Used {
     pub limit: u64,
 }
 
+/// What a tenant's requests have taken since the host began, refused ones included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Requests.
+    pub requests: u64,
+    /// Gas in all.
+    pub gas: u64,
+    /// Of that, for fuel: work.
+    pub gas_for_fuel: u64,
+    /// Of that, for memory. The rest is for instances, calls into the host, and bytes.
+    pub gas_for_memory: u64,
+    /// Calls into the host.
+    pub host_calls: u64,
+}
+
 impl Account {
     pub(crate) fn new(totals: &TenantTotals, hall: &Arc<Hall>, turns: &Arc<Turns>) -> Self {
         let this = Self {
@@ -54,6 +70,7 @@ impl Account {
             instances: Gauge::default(),
             egress: Hourly::default(),
             places: hall.places(totals),
+            spent: Mutex::default(),
             turns: turns.queue(),
         };
         this.limit(totals);
@@ -91,6 +108,22 @@ impl Account {
     /// Counts what outgoing requests have moved.
     pub(crate) fn egress(&self, bytes: u64) {
         self.egress.add(hour(), bytes);
+    }
+
+    /// Adds what one request took.
+    pub(crate) fn spend(&self, one: Spent) {
+        let mut spent = self.spent.lock();
+        *spent = Spent {
+            requests: spent.requests.saturating_add(one.requests),
+            gas: spent.gas.saturating_add(one.gas),
+            gas_for_fuel: spent.gas_for_fuel.saturating_add(one.gas_for_fuel),
+            gas_for_memory: spent.gas_for_memory.saturating_add(one.gas_for_memory),
+            host_calls: spent.host_calls.saturating_add(one.host_calls),
+        };
+    }
+
+    pub(crate) fn spent(&self) -> Spent {
+        *self.spent.lock()
     }
 
     pub(crate) fn memory_used(&self) -> Used {

@@ -4,10 +4,10 @@
 //! stay warm, and each is used by one request at a time; one that fails is dropped, and while a gate keeps failing
 //! new ones are made with growing pauses.
 
-use crate::account::Account;
+use crate::account::{Account, Spent};
 use crate::bindings::admission::{self, GateConfig, Quota, RoutePlan};
 use crate::bindings::tollgate::gate::types;
-use crate::bindings::{Diagnostic, Entry, Facts};
+use crate::bindings::{Diagnostic, Entry, Facts, Usage};
 use crate::cache::CacheError;
 use crate::clock::RunClock;
 use crate::engine::EngineKind;
@@ -382,6 +382,18 @@ impl Gate {
             NoAnswer::Busy => "the gate was busy".into(),
             NoAnswer::Failed(reason) => reason,
         })
+    }
+
+    /// Puts what a request took on the tenant's account.
+    pub(crate) fn spent(&self, usage: &Usage) {
+        let schedule = self.parts.runtime().schedule();
+        self.account.spend(Spent {
+            requests: 1,
+            gas: usage.gas,
+            gas_for_fuel: schedule.fuel(usage.fuel),
+            gas_for_memory: schedule.memory(usage.memory_bytes),
+            host_calls: usage.host_calls,
+        });
     }
 
     /// Whether the gate would be asked now: it could decide when it was last asked, or the pause after that is over.

@@ -38,6 +38,7 @@ impl<T> Shelf<T> {
 trait Evict: Send + Sync {
     fn engine(&self) -> EngineKind;
     fn tenant(&self) -> &Name;
+    fn kept(&self) -> usize;
     fn last_used(&self) -> Option<Instant>;
     fn clear(&self);
 }
@@ -49,6 +50,10 @@ impl<T: Send> Evict for Shelf<T> {
 
     fn tenant(&self) -> &Name {
         &self.tenant
+    }
+
+    fn kept(&self) -> usize {
+        self.len()
     }
 
     fn last_used(&self) -> Option<Instant> {
@@ -95,6 +100,11 @@ impl Shelves {
         } else {
             false
         }
+    }
+
+    /// How many instances there are on all of them.
+    pub(crate) fn kept(&self) -> usize {
+        self.0.lock().iter().filter_map(Weak::upgrade).map(|shelf| shelf.kept()).sum()
     }
 
     /// Clears half of all shelves, those that nobody has asked for longest.

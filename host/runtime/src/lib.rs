@@ -46,7 +46,7 @@ mod store;
 mod turns;
 mod wire;
 
-pub use account::Used;
+pub use account::{Spent, Used};
 pub use audit::{AuditError, AuditLog};
 pub use bindings::{Actor, ActorKind, Entry, Facts, Outcome, Usage};
 pub use body::{Cut, RequestBody, ResponseBody};

@@ -337,6 +337,7 @@ async fn settle(line: &Line, entry: &Entry, facts: &Facts, ended: Ended) {
         }
     };
     let log = (record.outcome.clone(), record.usage);
+    gate.spent(&record.usage);
     let written = line.book.settle(record).await;
     let (outcome, usage) = log;
     tracing::info!(

@@ -1,6 +1,6 @@
 //! Who answers for which host and path: a table made at load, where a collision is an error.
 
-use crate::account::{Account, Used};
+use crate::account::{Account, Spent, Used};
 use crate::gate::{FailureMode, Gate};
 use crate::limits::TenantTotals;
 use crate::load::App;
@@ -214,6 +214,7 @@ impl House {
             memory_bytes: resident.account.memory_used(),
             instances: resident.account.instances_used(),
             egress_bytes: resident.account.egress_used(),
+            spent: resident.account.spent(),
             gate_up: resident.tenant.gate.is_up(),
         })
     }
@@ -243,6 +244,8 @@ pub struct TenantStatus<'a> {
     pub instances: Used,
     /// Bytes that its outgoing requests moved in this hour.
     pub egress_bytes: Used,
+    /// What its requests have taken since the host began.
+    pub spent: Spent,
     /// Whether its gate can decide.
     pub gate_up: bool,
 }

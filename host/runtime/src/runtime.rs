@@ -113,6 +113,12 @@ impl Runtime {
         }
     }
 
+    /// How many components' code is in use, and how many instances wait for their next request.
+    pub fn kept(&self) -> (usize, usize) {
+        let code = self.code.lock().values().filter(|code| code.strong_count() > 0).count();
+        (code, self.shelves.kept())
+    }
+
     /// The memory that this process uses, as it was last read, and may use.
     pub fn memory_used(&self) -> Used {
         self.pressure.used()
