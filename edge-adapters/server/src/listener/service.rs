@@ -8,9 +8,9 @@ use crate::telemetry;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::header::HOST;
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -51,6 +51,7 @@ impl Service<Request<Incoming>> for Requests {
         let activity = Arc::clone(&self.activity);
         let active = Activity::begin(&activity);
         Box::pin(async move {
+            let http2 = cut.is_none();
             let response = match check(&request, server.options.target_bytes, server.options.headers) {
                 Ok(()) => {
                     let span = telemetry::request_span(&mut request);
@@ -65,10 +66,14 @@ impl Service<Request<Incoming>> for Requests {
                 }
                 Err(refusal) => {
                     server.gauges.malformed.fetch_add(1, Ordering::Relaxed);
-                    refusal.response()
+                    let mut response = refusal.response();
+                    if !http2 {
+                        // Whoever sent this may think that its body, or the next request, begins somewhere else.
+                        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    response
                 }
             };
-            let http2 = cut.is_none();
             let stalled =
                 (http2 && !response.body().is_end_stream()).then(|| Stalls::watch(&activity.stalls));
             Ok(response.map(|inner| Counted { inner, cut, stalled, _active: active }))
@@ -90,7 +95,28 @@ fn check<B>(request: &Request<B>, target_bytes: usize, headers: usize) -> Result
     if request.headers().len() > headers {
         return Err(Refusal::Headers);
     }
+    coding(request.headers())?;
+    if request.version() == Version::HTTP_2 && request.headers().values().any(is_padded) {
+        return Err(Refusal::Value);
+    }
     host(uri, request.headers())
+}
+
+/// Whether there is space around a value. In HTTP/1 it was no part of the value, and is gone by now.
+fn is_padded(value: &HeaderValue) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
+}
+
+/// Chunks, once, or nothing. The app would get a body in another coding as it came, without the field that says so; and
+/// where `chunked` stands twice, somebody before us may have read another body.
+fn coding(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut fields = headers.get_all(TRANSFER_ENCODING).iter();
+    match (fields.next(), fields.next()) {
+        (None, _) => Ok(()),
+        (Some(field), None) if field.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        (Some(_), _) => Err(Refusal::Coding),
+    }
 }
 
 /// Exactly one host, in one spelling. Whoever stands behind this must not be able to see another host than we do.
@@ -115,7 +141,14 @@ fn host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
         (Some(target), Some(field)) if target.as_str().eq_ignore_ascii_case(field.as_str()) => target,
         (Some(_), Some(_)) | (None, None) => return Err(Refusal::Host),
     };
-    if named.as_str().contains('@') || named.host().is_empty() { Err(Refusal::Host) } else { Ok(()) }
+    let well = !named.as_str().contains('@') && !named.host().is_empty() && is_port(named);
+    if well { Ok(()) } else { Err(Refusal::Host) }
+}
+
+/// Whether what follows the name is nothing, or a port.
+fn is_port(authority: &Authority) -> bool {
+    let port = authority.as_str().strip_prefix(authority.host());
+    port.is_some_and(|port| matches!(port, "" | ":") || authority.port_u16().is_some())
 }
 
 /// Whether a connection has requests under way, and takes their responses.
@@ -304,6 +337,8 @@ mod tests {
             ("/", &["a.example"][..]),
             ("/", &["a.example:80"]),
             ("/", &["[::1]:80"]),
+            ("/", &["[::1]"]),
+            ("/", &["a.example:"]),
             ("http://a.example/", &["A.example"]),
             ("http://a.example/", &[]),
         ] {
@@ -316,6 +351,9 @@ mod tests {
             ("/", &["a b"]),
             ("/", &["u@a.example"]),
             ("/", &["a.example/x"]),
+            ("/", &["a.example:80a"]),
+            ("/", &["a.example:65536"]),
+            ("/", &["[::1]80"]),
             ("http://a.example/", &["b.example"]),
             ("http://a.example/", &["a.example:81"]),
         ] {
@@ -333,6 +371,36 @@ mod tests {
         assert_eq!(check(&request.body(()).unwrap(), 64, 8), Err(Refusal::Headers));
         let connect = Request::builder().method("CONNECT").uri("a.example:443").body(()).unwrap();
         assert_eq!(check(&connect, 64, 8), Err(Refusal::Connect));
+    }
+
+    #[test]
+    fn chunks_are_the_only_transfer_coding_and_stand_once() {
+        let refused = |codings: &[&str]| {
+            let request = Request::post("/").header(HOST, "a");
+            let request =
+                codings.iter().fold(request, |request, one| request.header(TRANSFER_ENCODING, *one));
+            check(&request.body(()).unwrap(), 64, 8).err()
+        };
+        assert_eq!(refused(&[]), None);
+        assert_eq!(refused(&["Chunked"]), None);
+        for bad in [&["gzip, chunked"][..], &["chunked, chunked"], &["chunked", "chunked"], &["gzip"], &[""]]
+        {
+            assert_eq!(refused(bad), Some(Refusal::Coding), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_in_http2_has_no_space_around_it() {
+        for (value, version, refused) in [
+            ("a b", Version::HTTP_2, None),
+            ("", Version::HTTP_2, None),
+            (" a", Version::HTTP_2, Some(Refusal::Value)),
+            ("a\t", Version::HTTP_2, Some(Refusal::Value)),
+            (" a", Version::HTTP_11, None),
+        ] {
+            let request = Request::get("/").version(version).header(HOST, "a").header("x", value);
+            assert_eq!(check(&request.body(()).unwrap(), 64, 8).err(), refused, "{value:?} {version:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
