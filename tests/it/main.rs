@@ -10,9 +10,14 @@
 
 mod admission;
 mod audit;
+mod clients;
+mod drain;
+mod fields;
 mod grants;
+mod http2;
 mod limits;
 mod reload;
 mod samples;
 mod serving;
+mod smuggling;
 mod trust;

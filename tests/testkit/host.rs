@@ -33,6 +33,7 @@ pub struct Process {
     child: Child,
     client: Runtime,
     address: SocketAddr,
+    admin: SocketAddr,
     site: Option<Site>,
 }
 
@@ -182,10 +183,11 @@ impl Process {
             panic!("no first line; stderr: {}", std::fs::read_to_string(site.path().join("stderr")).unwrap())
         });
         let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
-        let address = ready["listen"].as_str().unwrap().parse().unwrap();
+        let address = |key: &str| ready[key].as_str().unwrap().parse().unwrap();
+        let (address, admin) = (address("listen"), address("admin"));
         let client =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        Self { child, client, address, site: Some(site) }
+        Self { child, client, address, admin, site: Some(site) }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -225,6 +227,31 @@ impl Process {
 
     pub fn stderr(&self) -> String {
         std::fs::read_to_string(self.site.as_ref().unwrap().path().join("stderr")).unwrap()
+    }
+
+    /// From the admin address.
+    pub fn admin(&self, path: &str) -> Answer {
+        let request = Request::get(path).header("host", "localhost").body(Full::default()).unwrap();
+        let (parts, body) = self.client.block_on(exchange(self.admin, request)).expect("a response");
+        Answer { status: Some(parts.status), headers: parts.headers, body, records: Vec::new(), _host: None }
+    }
+
+    /// Bytes of memory that the process had in use when it was largest.
+    pub fn peak_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
+    }
+
+    /// Tells the process to stop, as a service manager would: SIGTERM.
+    pub fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end of the process; returns its exit code.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
     }
 
     /// `kill -9`.
