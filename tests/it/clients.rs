@@ -4,7 +4,7 @@ use http::Request;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use testkit::http1::{End, exchange};
-use testkit::http2::{CANCEL, END_HEADERS, HEADERS, frame, request, reset};
+use testkit::http2::{CANCEL, DATA, END_HEADERS, END_STREAM, HEADERS, WHOLE, frame, request, reset};
 use testkit::{App, Case, Host, Http1, Http2, Tenant};
 
 /// How long a slow client waits between two bytes.
@@ -207,8 +207,6 @@ fn one_place() -> Host {
 /// After a client has left: the one place is free, and what was recorded says so.
 #[track_caller]
 fn the_place_is_free(host: &Host, what: &str, expected: &[&str]) {
-    let before: Vec<_> =
-        host.log().records().iter().map(|record| record.text("request_id").to_owned()).collect();
     let next = host.ask(Request::get("/next")).expect_status(200);
     let after = host.log().records();
     let gone: Vec<_> = after
@@ -331,4 +329,61 @@ fn a_client_that_resets_a_connection_with_a_response_in_it_harms_nobody() {
     let outcomes: Vec<_> = log.records().iter().map(testkit::Record::outcome).collect();
     assert_eq!(outcomes.iter().filter(|outcome| *outcome == "abandoned").count(), 20, "{outcomes:?}");
     assert_eq!(outcomes.len(), 21);
+}
+
+#[test]
+fn heads_and_bodies_beyond_their_bounds_are_refused_over_http2_too() {
+    let host = Case::guest("bytes_in")
+        .host("[host.listener]\nhead-bytes = \"4KiB\"\ntarget-bytes = \"1KiB\"\nheaders = 20")
+        .limits("request-body-bytes = 1000")
+        .start();
+    let get = |path: &str, fields: &[(&str, &str)]| frame(HEADERS, WHOLE, 1, &request("GET", path, fields));
+    let post = |fields: &[(&str, &str)]| frame(HEADERS, END_HEADERS, 1, &request("POST", "/", fields));
+    let long = "x".repeat(1_100);
+    let pieces = [post(&[]), frame(DATA, 0, 1, &[0; 999]), frame(DATA, END_STREAM, 1, &[0; 2])].concat();
+    for (what, frames, statuses, records) in [
+        ("a long target", get(&format!("/{long}"), &[]), &[414][..], 0),
+        ("many fields", get("/", &[("x", "y"); 21]), &[431], 0),
+        ("much in all", get("/", &[("x", &long[..300]); 15]), &[431], 0),
+        ("a long length", post(&[("content-length", "1001")]), &[413], 1),
+        // The app has begun to read it by then, and says so itself.
+        ("a long body", pieces, &[413, 500, 502], 1),
+    ] {
+        let before = host.log().records().len();
+        let mut client = Http2::connect(host.address(), 65_535);
+        client.send(frames);
+        let seen = client.response(1);
+        assert!(seen.status.is_some_and(|status| statuses.contains(&status)), "{what}: {seen:?}");
+        assert_eq!(host.log().records().len() - before, records, "{what}");
+    }
+    others_are_served(host.address());
+}
+
+#[test]
+fn a_body_that_stands_still_on_a_stream_is_given_up_and_the_connection_goes_on() {
+    let host = bounded("bytes_in", "body-pause = \"300ms\"");
+    let mut slow = Http2::connect(host.address(), 65_535);
+    slow.send(frame(HEADERS, END_HEADERS, 1, &request("POST", "/", &[("content-length", "9")])));
+    slow.send(frame(DATA, 0, 1, b"half"));
+    slow.get(3, "/");
+    assert_eq!(slow.response(3).status, Some(200));
+    let seen = slow.response(1);
+    assert!(seen.status != Some(200), "{seen:?}");
+    slow.get(5, "/");
+    assert_eq!(slow.response(5).status, Some(200));
+}
+
+#[test]
+fn requests_that_come_all_at_once_are_answered_one_by_one_and_each_is_recorded() {
+    let host = Case::guest("echo").start();
+    let request = |number| format!("GET /{number} HTTP/1.1\r\nhost: acme.test\r\n\r\n");
+    let last = "GET /last HTTP/1.1\r\nhost: acme.test\r\nconnection: close\r\n\r\n";
+    let all: String = (0..100).map(request).collect();
+    let responses = exchange(host.address(), all + last).responses();
+    let seen = responses.iter().map(|response| response.text().lines().next().unwrap_or_default().to_owned());
+    let paths: Vec<_> = (0..100).map(|number| number.to_string()).chain(["last".to_owned()]).collect();
+    assert!(seen.eq(paths.iter().map(|path| format!("GET http://acme.test/{path}"))), "{responses:?}");
+    let records = host.log().records();
+    let resources: std::collections::BTreeSet<_> = records.iter().map(|one| one.text("resource")).collect();
+    assert_eq!((records.len(), resources.len()), (101, 101));
 }

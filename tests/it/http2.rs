@@ -80,8 +80,8 @@ pub(crate) const BLUNT: (Answer, &str) = (
 );
 pub(crate) const SERVED: &[Answer] = &[Status(200)];
 
-/// What comes, at worst, until two pings in a row are answered; and with `response`, until a response or an error.
-fn observe(client: &mut Http2, response: bool) -> Answer {
+/// What comes, at worst, until two pings in a row are answered; and unless it may go on, until a response or an error.
+fn observe(client: &mut Http2, may_go_on: bool) -> Answer {
     let (mut pings, mut worst) = (0, GoesOn);
     let mark = |number: u8| frame(PING, 0, 0, &[number; 8]);
     client.send(mark(1));
@@ -101,7 +101,7 @@ fn observe(client: &mut Http2, response: bool) -> Answer {
             Frame::Ping { ack: true, text } if text == [2; 8] => pings += 1,
             _ => {}
         }
-        if pings >= 2 && !(response && worst == GoesOn) {
+        if pings >= 2 && (may_go_on || worst != GoesOn) {
             return worst;
         }
     }
@@ -153,7 +153,9 @@ fn answer_to(host: &Host, rule: &Rule) -> Answer {
         assert!(client.response(1).whole, "{}", rule.what);
     }
     client.send(&rule.sent);
-    observe(&mut client, rule.allowed.iter().any(|answer| matches!(answer, Status(200))))
+    let may_go_on = |answer: &Answer| *answer == GoesOn;
+    let deviates = rule.deviation.iter().any(|(answer, _)| may_go_on(answer));
+    observe(&mut client, deviates || rule.allowed.iter().any(may_go_on))
 }
 
 #[test]

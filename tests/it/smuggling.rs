@@ -325,7 +325,8 @@ fn two_tokens_are_nobodys() {
 fn trailers_are_held_to_the_rule_for_headers() {
     let host = Case::guest("trailers").start();
     let trailers = "x-sum: 1\r\nhost: evil.test\r\nx-forwarded-for: 6.6.6.6\r\nforwarded: for=6.6.6.6\r\n\
-                    tollgate-tenant: globex\r\nconnection: close\r\ncontent-length: 9\r\ntransfer-encoding: gzip\r\n";
+                    tollgate-tenant: globex\r\nconnection: close\r\ncontent-length: 9\r\ntransfer-encoding: gzip\r\n\
+                    authorization: Bearer secret\r\ncookie: a=b\r\n";
     let reply = exchange(
         host.address(),
         format!(
@@ -333,7 +334,7 @@ fn trailers_are_held_to_the_rule_for_headers() {
              2\r\nab\r\n0\r\n{trailers}\r\n"
         ),
     );
-    assert_eq!(reply.responses()[0].text(), "1 trailers\nx-sum: 1\n", "{reply:?}");
+    assert_eq!(reply.responses()[0].text(), "1 trailers\nx-sum: 1\n");
     // What HTTP/2 forbids in them is refused before; the rest is dropped in the same way.
     let mut client = Http2::connect(host.address(), 65_535);
     client.send(frame(HEADERS, END_HEADERS, 1, &request("POST", "/", &[])));

@@ -1,6 +1,7 @@
 //! Floods of frames against a host in a process of its own: each ends the connection or costs no more than time, the
 //! process stays as small as it was, and whoever else asks meanwhile is answered.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use testkit::http2::*;
@@ -209,7 +210,6 @@ fn no_flood_of_frames_hurts_others_or_makes_the_host_large() {
             std::thread::yield_now();
         }
         let more = process.peak_bytes().saturating_sub(before);
-        eprintln!("{name}: {came:?} {:?}, {} KiB", client.goaway, more >> 10);
         if more >= GROWTH && grown < GROWTH {
             wrong.push(format!("{name}: the process grew by {} KiB", more >> 10));
         }
@@ -218,6 +218,9 @@ fn no_flood_of_frames_hurts_others_or_makes_the_host_large() {
     honest.stop();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(process.get("/").status(), 200);
+    let records = process.log().records();
+    let ids: BTreeSet<_> = records.iter().map(|record| record.text("request_id")).collect();
+    assert_eq!(ids.len(), records.len(), "no request has two records");
 }
 
 #[test]
@@ -258,4 +261,49 @@ fn a_response_that_is_taken_byte_by_byte_has_no_longer_than_the_deadline() {
     assert!(!client.streams[&1].whole && client.streams[&1].body.len() < 10_000_000);
     assert_eq!(host.first_record().outcome(), "failed:deadline");
     host.ask(http::Request::get("/?n=10")).expect_status(200);
+}
+
+#[test]
+fn responses_that_nobody_takes_are_kept_for_no_more_requests_than_there_are_places() {
+    let few = "concurrent-requests = 32\nqueued-requests = 0";
+    let process = Case::guest("big_body").totals(few).spawn();
+    let mut busy = Http2::connect(process.address(), 1 << 20);
+    streams(100).for_each(|id| busy.get(id, "/?n=65536"));
+    assert!(streams(100).all(|id| busy.response(id).whole));
+    let before = process.peak_bytes();
+    let idlers: Vec<_> = (0..20)
+        .map(|_| {
+            let mut idler = Http2::connect(process.address(), 1);
+            for id in streams(100) {
+                idler.get(id, "/?n=65536");
+                while idler.streams.get(&id).is_none_or(|seen| seen.status.is_none()) {
+                    idler.next().expect("a head");
+                }
+            }
+            idler
+        })
+        .collect();
+    let grown = process.peak_bytes().saturating_sub(before);
+    assert!(grown < GROWTH, "{} KiB for {} clients", grown >> 10, idlers.len());
+}
+
+#[test]
+fn a_response_that_is_taken_slowly_and_steadily_comes_whole() {
+    let tenant = Tenant::new("acme")
+        .app(App::guest("big_body"))
+        .app(App::guest("wait_forever").named("wait").route("path = \"/wait\""));
+    let bounds = "[host.listener]\nhead = \"300ms\"\nwrite-pause = \"10s\"";
+    let host = Case::new().tenant(tenant).host(bounds).start();
+    let mut client = Http2::connect(host.address(), 1);
+    client.get(1, "/?n=60000");
+    while !client.streams.get(&1).is_some_and(|seen| seen.whole) {
+        let frame = client.next();
+        assert!(frame.is_some(), "cut after {} bytes", client.streams[&1].body.len());
+        if matches!(frame, Some(Frame::Data { .. })) {
+            // Somebody else's request is how long the client takes over each piece.
+            host.ask(http::Request::get("/wait?ms=60")).expect_status(200);
+            client.send(window(1, 2_000));
+        }
+    }
+    assert_eq!(client.streams[&1].body.len(), 60_000);
 }
