@@ -268,6 +268,7 @@ fn responses_that_nobody_takes_are_kept_for_no_more_requests_than_there_are_plac
     let few = "concurrent-requests = 32\nqueued-requests = 0";
     let process = Case::guest("big_body").totals(few).spawn();
     let mut busy = Http2::connect(process.address(), 1 << 20);
+    busy.send(window(0, 1 << 30));
     streams(100).for_each(|id| busy.get(id, "/?n=65536"));
     assert!(streams(100).all(|id| busy.response(id).whole));
     let before = process.peak_bytes();

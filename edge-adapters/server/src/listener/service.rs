@@ -76,7 +76,7 @@ impl Service<Request<Incoming>> for Requests {
             };
             let stalled =
                 (http2 && !response.body().is_end_stream()).then(|| Stalls::watch(&activity.stalls));
-            Ok(response.map(|inner| Counted { inner, cut, stalled, _active: active }))
+            Ok(response.map(|inner| Counted { inner, rest: None, cut, stalled, _active: active }))
         })
     }
 }
@@ -240,9 +240,16 @@ impl Drop for Active {
     }
 }
 
+/// The most that is handed on at once over HTTP/2, where it waits until the client gives room for it. A whole response
+/// that waits there would take memory and no request's place; what is kept back holds its request's place, until its
+/// deadline.
+const PIECE: usize = 16 << 10;
+
 /// A response's body: a request is under way until it ends, and a failure in it cuts the connection.
 pub(super) struct Counted {
     inner: AnswerBody,
+    /// Of a large frame, what was not handed on yet.
+    rest: Option<Bytes>,
     cut: Option<Cut>,
     stalled: Option<Stall>,
     _active: Active,
@@ -259,10 +266,14 @@ impl Body for Counted {
         if let Some(stalled) = &self.stalled {
             stalled.ends();
         }
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        let frame = match self.rest.take() {
+            Some(rest) => Some(Ok(Frame::data(rest))),
+            None => ready!(Pin::new(&mut self.inner).poll_frame(context)),
+        };
         if let (Some(Err(_)), Some(cut)) = (&frame, &self.cut) {
             cut.set();
         }
+        let frame = frame.map(|frame| frame.map(|frame| self.piece(frame)));
         if let (Some(Ok(_)), Some(stalled)) = (&frame, &self.stalled) {
             stalled.begins();
         }
@@ -270,11 +281,34 @@ impl Body for Counted {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.rest.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let (rest, mut hint) =
+            (self.rest.as_ref().map_or(0, |rest| rest.len() as u64), self.inner.size_hint());
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint.set_lower(hint.lower().saturating_add(rest));
+        hint
+    }
+}
+
+impl Counted {
+    /// What of this frame is handed on now.
+    fn piece(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        if self.cut.is_some() {
+            // HTTP/1 asks for more only when the last was taken.
+            return frame;
+        }
+        match frame.into_data() {
+            Ok(mut data) => {
+                self.rest = (data.len() > PIECE).then(|| data.split_off(PIECE));
+                Frame::data(data)
+            }
+            Err(frame) => frame,
+        }
     }
 }
 
@@ -400,6 +434,25 @@ mod tests {
         ] {
             let request = Request::get("/").version(version).header(HOST, "a").header("x", value);
             assert_eq!(check(&request.body(()).unwrap(), 64, 8).err(), refused, "{value:?} {version:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_frame_goes_out_in_pieces_over_http2_and_at_once_over_http1() {
+        let activity = Arc::new(Activity::default());
+        for (cut, pieces) in [(None, vec![PIECE, PIECE, 1]), (Some(Cut::default()), vec![2 * PIECE + 1])] {
+            let whole = http_body_util::Full::new(Bytes::from(vec![7; 2 * PIECE + 1]));
+            let inner = whole.map_err(|never| match never {}).boxed_unsync();
+            let _active = Activity::begin(&activity);
+            let mut body = Counted { inner, rest: None, cut, stalled: None, _active };
+            let mut left = 2 * PIECE + 1;
+            for piece in pieces {
+                assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(left as u64), false));
+                let data = body.frame().await.unwrap().unwrap().into_data().unwrap();
+                assert_eq!(data.len(), piece);
+                left -= piece;
+            }
+            assert!(left == 0 && body.is_end_stream() && body.frame().await.is_none());
         }
     }
 
