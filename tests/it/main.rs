@@ -10,10 +10,18 @@
 
 mod admission;
 mod audit;
+mod clients;
+mod drain;
+mod fields;
 mod grants;
+<<<<<<< HEAD
 mod isolation;
+=======
+mod http2;
+>>>>>>> clients
 mod limits;
 mod reload;
 mod samples;
 mod serving;
+mod smuggling;
 mod trust;

@@ -238,6 +238,31 @@ impl Process {
         std::fs::read_to_string(self.site.as_ref().unwrap().path().join("stderr")).unwrap()
     }
 
+    /// From the admin address.
+    pub fn admin(&self, path: &str) -> Answer {
+        let request = Request::get(path).header("host", "localhost").body(Full::default()).unwrap();
+        let (parts, body) = self.client.block_on(exchange(self.admin, request)).expect("a response");
+        Answer { status: Some(parts.status), headers: parts.headers, body, records: Vec::new(), _host: None }
+    }
+
+    /// Bytes of memory that the process had in use when it was largest.
+    pub fn peak_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
+    }
+
+    /// Tells the process to stop, as a service manager would: SIGTERM.
+    pub fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end of the process; returns its exit code.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
     /// `kill -9`.
     pub fn kill(mut self) -> Site {
         self.child.kill().unwrap();

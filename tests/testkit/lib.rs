@@ -19,12 +19,14 @@ mod answer;
 mod case;
 mod files;
 mod host;
-mod http2;
+pub mod http1;
+pub mod http2;
 mod log;
 
 pub use answer::{Answer, Body};
 pub use case::{App, Case, Site, Tenant};
 pub use files::{binary, guest, key, sign, sign_as_importing, workspace};
 pub use host::{Host, Process};
+pub use http1::Http1;
 pub use http2::Http2;
 pub use log::{Log, Record};

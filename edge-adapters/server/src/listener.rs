@@ -129,7 +129,7 @@ impl Default for Http2Options {
             streams: 100,
             stream_window: 64 << 10,
             connection_window: 256 << 10,
-            send_bytes: 256 << 10,
+            send_bytes: 64 << 10,
             pending_resets: 20,
             error_resets: 64,
             ping: Duration::from_secs(20),

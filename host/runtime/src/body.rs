@@ -2,6 +2,7 @@
 //! until the request's record is durable, so that whoever has a whole response has a record.
 
 use crate::fault::Fault;
+use crate::wire::clean_trailers;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
@@ -33,7 +34,8 @@ pub(crate) enum BodyEnd {
     Abandoned,
 }
 
-/// A body that goes to a guest or from it to somebody else: no longer than the limit, and counted.
+/// A body that goes to a guest or from it to somebody else: no longer than the limit, and counted. Nothing in its trailers
+/// pretends to come from the host, or comes too late.
 pub(crate) struct CountedBody {
     inner: RequestBody,
     limit: u64,
@@ -54,10 +56,11 @@ impl Body for CountedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
+        let mut polled = Pin::new(&mut self.inner).poll_frame(context);
+        let Poll::Ready(Some(Ok(frame))) = &mut polled else { return polled };
+        if let Some(trailers) = frame.trailers_mut() {
+            clean_trailers(trailers);
+        } else if let Some(data) = frame.data_ref() {
             let sum = self.count.fetch_add(data.len() as u64, Relaxed).saturating_add(data.len() as u64);
             if sum > self.limit {
                 return Poll::Ready(Some(Err(Error::HttpRequestBodySize(Some(self.limit)))));

@@ -5,7 +5,8 @@ use crate::facts::Target;
 use crate::fault::Fault;
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, HeaderValue, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
@@ -64,6 +65,15 @@ pub(crate) fn clean_request_headers(headers: &mut HeaderMap) {
     drop_ours(headers);
     for name in FORWARDED {
         headers.remove(name);
+    }
+}
+
+/// Drops from trailers what no header may be either, and what belongs before a body: its length, and who asks whom (RFC
+/// 9110, section 6.5.1). The gate has decided by then.
+pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
+    clean_request_headers(trailers);
+    for name in [CONTENT_LENGTH, HOST, AUTHORIZATION, COOKIE] {
+        trailers.remove(name);
     }
 }
 

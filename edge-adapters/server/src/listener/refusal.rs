@@ -17,6 +17,10 @@ pub(super) enum Refusal {
     Headers,
     /// A tunnel was asked for.
     Connect,
+    /// The body is in a transfer coding other than chunked, or in more than one (RFC 9112, section 6.1).
+    Coding,
+    /// A value begins or ends with a space (RFC 9113, section 8.2.1): it would be another value after the next hop.
+    Value,
     /// The handler panicked.
     Panic,
 }
@@ -34,6 +38,12 @@ impl Refusal {
                 "there are too many header fields",
             ),
             Self::Connect => (StatusCode::NOT_IMPLEMENTED, "no-tunnels", "this host opens no tunnels"),
+            Self::Coding => {
+                (StatusCode::NOT_IMPLEMENTED, "unknown-coding", "the only transfer coding here is chunked")
+            }
+            Self::Value => {
+                (StatusCode::BAD_REQUEST, "bad-request", "a header value begins or ends with a space")
+            }
             Self::Panic => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "host-fault", "the request failed in the host")
             }

@@ -8,9 +8,9 @@ use crate::telemetry;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::header::HOST;
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -51,6 +51,7 @@ impl Service<Request<Incoming>> for Requests {
         let activity = Arc::clone(&self.activity);
         let active = Activity::begin(&activity);
         Box::pin(async move {
+            let http2 = cut.is_none();
             let response = match check(&request, server.options.target_bytes, server.options.headers) {
                 Ok(()) => {
                     let span = telemetry::request_span(&mut request);
@@ -65,13 +66,17 @@ impl Service<Request<Incoming>> for Requests {
                 }
                 Err(refusal) => {
                     server.gauges.malformed.fetch_add(1, Ordering::Relaxed);
-                    refusal.response()
+                    let mut response = refusal.response();
+                    if !http2 {
+                        // Whoever sent this may think that its body, or the next request, begins somewhere else.
+                        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    response
                 }
             };
-            let http2 = cut.is_none();
             let stalled =
                 (http2 && !response.body().is_end_stream()).then(|| Stalls::watch(&activity.stalls));
-            Ok(response.map(|inner| Counted { inner, cut, stalled, _active: active }))
+            Ok(response.map(|inner| Counted { inner, rest: None, cut, stalled, _active: active }))
         })
     }
 }
@@ -90,7 +95,28 @@ fn check<B>(request: &Request<B>, target_bytes: usize, headers: usize) -> Result
     if request.headers().len() > headers {
         return Err(Refusal::Headers);
     }
+    coding(request.headers())?;
+    if request.version() == Version::HTTP_2 && request.headers().values().any(is_padded) {
+        return Err(Refusal::Value);
+    }
     host(uri, request.headers())
+}
+
+/// Whether there is space around a value. In HTTP/1 it was no part of the value, and is gone by now.
+fn is_padded(value: &HeaderValue) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
+}
+
+/// Chunks, once, or nothing. The app would get a body in another coding as it came, without the field that says so; and
+/// where `chunked` stands twice, somebody before us may have read another body.
+fn coding(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut fields = headers.get_all(TRANSFER_ENCODING).iter();
+    match (fields.next(), fields.next()) {
+        (None, _) => Ok(()),
+        (Some(field), None) if field.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        (Some(_), _) => Err(Refusal::Coding),
+    }
 }
 
 /// Exactly one host, in one spelling. Whoever stands behind this must not be able to see another host than we do.
@@ -115,7 +141,14 @@ fn host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
         (Some(target), Some(field)) if target.as_str().eq_ignore_ascii_case(field.as_str()) => target,
         (Some(_), Some(_)) | (None, None) => return Err(Refusal::Host),
     };
-    if named.as_str().contains('@') || named.host().is_empty() { Err(Refusal::Host) } else { Ok(()) }
+    let well = !named.as_str().contains('@') && !named.host().is_empty() && is_port(named);
+    if well { Ok(()) } else { Err(Refusal::Host) }
+}
+
+/// Whether what follows the name is nothing, or a port.
+fn is_port(authority: &Authority) -> bool {
+    let port = authority.as_str().strip_prefix(authority.host());
+    port.is_some_and(|port| matches!(port, "" | ":") || authority.port_u16().is_some())
 }
 
 /// Whether a connection has requests under way, and takes their responses.
@@ -207,9 +240,16 @@ impl Drop for Active {
     }
 }
 
+/// The most that is handed on at once over HTTP/2, where it waits until the client gives room for it. A whole response
+/// that waits there would take memory and no request's place; what is kept back holds its request's place, until its
+/// deadline.
+const PIECE: usize = 16 << 10;
+
 /// A response's body: a request is under way until it ends, and a failure in it cuts the connection.
 pub(super) struct Counted {
     inner: AnswerBody,
+    /// Of a large frame, what was not handed on yet.
+    rest: Option<Bytes>,
     cut: Option<Cut>,
     stalled: Option<Stall>,
     _active: Active,
@@ -226,10 +266,14 @@ impl Body for Counted {
         if let Some(stalled) = &self.stalled {
             stalled.ends();
         }
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        let frame = match self.rest.take() {
+            Some(rest) => Some(Ok(Frame::data(rest))),
+            None => ready!(Pin::new(&mut self.inner).poll_frame(context)),
+        };
         if let (Some(Err(_)), Some(cut)) = (&frame, &self.cut) {
             cut.set();
         }
+        let frame = frame.map(|frame| frame.map(|frame| self.piece(frame)));
         if let (Some(Ok(_)), Some(stalled)) = (&frame, &self.stalled) {
             stalled.begins();
         }
@@ -237,11 +281,34 @@ impl Body for Counted {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.rest.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let (rest, mut hint) =
+            (self.rest.as_ref().map_or(0, |rest| rest.len() as u64), self.inner.size_hint());
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint.set_lower(hint.lower().saturating_add(rest));
+        hint
+    }
+}
+
+impl Counted {
+    /// What of this frame is handed on now.
+    fn piece(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        if self.cut.is_some() {
+            // HTTP/1 asks for more only when the last was taken.
+            return frame;
+        }
+        match frame.into_data() {
+            Ok(mut data) => {
+                self.rest = (data.len() > PIECE).then(|| data.split_off(PIECE));
+                Frame::data(data)
+            }
+            Err(frame) => frame,
+        }
     }
 }
 
@@ -304,6 +371,8 @@ mod tests {
             ("/", &["a.example"][..]),
             ("/", &["a.example:80"]),
             ("/", &["[::1]:80"]),
+            ("/", &["[::1]"]),
+            ("/", &["a.example:"]),
             ("http://a.example/", &["A.example"]),
             ("http://a.example/", &[]),
         ] {
@@ -316,6 +385,9 @@ mod tests {
             ("/", &["a b"]),
             ("/", &["u@a.example"]),
             ("/", &["a.example/x"]),
+            ("/", &["a.example:80a"]),
+            ("/", &["a.example:65536"]),
+            ("/", &["[::1]80"]),
             ("http://a.example/", &["b.example"]),
             ("http://a.example/", &["a.example:81"]),
         ] {
@@ -333,6 +405,55 @@ mod tests {
         assert_eq!(check(&request.body(()).unwrap(), 64, 8), Err(Refusal::Headers));
         let connect = Request::builder().method("CONNECT").uri("a.example:443").body(()).unwrap();
         assert_eq!(check(&connect, 64, 8), Err(Refusal::Connect));
+    }
+
+    #[test]
+    fn chunks_are_the_only_transfer_coding_and_stand_once() {
+        let refused = |codings: &[&str]| {
+            let request = Request::post("/").header(HOST, "a");
+            let request =
+                codings.iter().fold(request, |request, one| request.header(TRANSFER_ENCODING, *one));
+            check(&request.body(()).unwrap(), 64, 8).err()
+        };
+        assert_eq!(refused(&[]), None);
+        assert_eq!(refused(&["Chunked"]), None);
+        for bad in [&["gzip, chunked"][..], &["chunked, chunked"], &["chunked", "chunked"], &["gzip"], &[""]]
+        {
+            assert_eq!(refused(bad), Some(Refusal::Coding), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_in_http2_has_no_space_around_it() {
+        for (value, version, refused) in [
+            ("a b", Version::HTTP_2, None),
+            ("", Version::HTTP_2, None),
+            (" a", Version::HTTP_2, Some(Refusal::Value)),
+            ("a\t", Version::HTTP_2, Some(Refusal::Value)),
+            (" a", Version::HTTP_11, None),
+        ] {
+            let request = Request::get("/").version(version).header(HOST, "a").header("x", value);
+            assert_eq!(check(&request.body(()).unwrap(), 64, 8).err(), refused, "{value:?} {version:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_frame_goes_out_in_pieces_over_http2_and_at_once_over_http1() {
+        let activity = Arc::new(Activity::default());
+        for (cut, pieces) in [(None, vec![PIECE, PIECE, 1]), (Some(Cut::default()), vec![2 * PIECE + 1])] {
+            let whole = http_body_util::Full::new(Bytes::from(vec![7; 2 * PIECE + 1]));
+            let inner = whole.map_err(|never| match never {}).boxed_unsync();
+            let _active = Activity::begin(&activity);
+            let mut body = Counted { inner, rest: None, cut, stalled: None, _active };
+            let mut left = 2 * PIECE + 1;
+            for piece in pieces {
+                assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(left as u64), false));
+                let data = body.frame().await.unwrap().unwrap().into_data().unwrap();
+                assert_eq!(data.len(), piece);
+                left -= piece;
+            }
+            assert!(left == 0 && body.is_end_stream() && body.frame().await.is_none());
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -96,3 +96,16 @@ async fn a_request_body_over_its_limit_is_an_error_for_the_guest() {
     assert!(matches!(body.frame().await, Some(Err(Error::HttpRequestBodySize(Some(4))))));
     assert_eq!(count.load(Relaxed), 5);
 }
+
+#[tokio::test]
+async fn trailers_that_pretend_to_come_from_the_host_or_come_too_late_are_dropped() {
+    let fields =
+        [("tollgate-tenant", "b"), ("x-forwarded-for", "6.6.6.6"), ("content-length", "9"), ("sum", "1")];
+    let trailers =
+        fields.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).into_iter().collect();
+    let frames = futures::stream::iter([Ok(Frame::trailers(trailers))]);
+    let inner = StreamBody::new(frames).boxed_unsync();
+    let mut body = CountedBody::new(inner, 4, Arc::default());
+    let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!(trailers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["sum"]);
+}
