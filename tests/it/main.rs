@@ -11,6 +11,7 @@
 mod admission;
 mod audit;
 mod grants;
+mod hostile;
 mod limits;
 mod reload;
 mod samples;

@@ -1,0 +1,35 @@
+//! One host through every attack: the right answer, one record, a neighbour who notices nothing, and a process that is
+//! whole and has its memory back.
+
+mod attacks;
+mod bombs;
+
+use testkit::{Siege, Strictness};
+
+/// All of it against one process.
+fn siege(strictness: Strictness) {
+    let attacks = attacks::all();
+    let mut siege = Siege::lay(&attacks, strictness);
+    println!(
+        "attack | answers; records | ms beyond the limit | neighbour's p99 in ms: before, during, ratio × requests - errors | MiB: before, peak, after"
+    );
+    for attack in &attacks {
+        println!("{}", siege.run(attack));
+    }
+    for (name, component) in bombs::all() {
+        println!("{}", siege.deploy(name, &component));
+    }
+    let complaints = siege.lift();
+    assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+#[test]
+fn a_host_stands_every_attack_and_its_other_tenant_notices_nothing() {
+    siege(Strictness::ordinary());
+}
+
+#[test]
+#[ignore = "measures times, so it needs the machine to itself: --run-ignored only -E 'test(siege_measured)' --no-capture"]
+fn siege_measured() {
+    siege(Strictness::measured());
+}
