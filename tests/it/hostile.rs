@@ -4,7 +4,7 @@
 mod attacks;
 mod bombs;
 
-use testkit::{Siege, Strictness};
+use testkit::{Case, Siege, Strictness};
 
 /// All of it against one process.
 fn siege(strictness: Strictness) {
@@ -32,4 +32,23 @@ fn a_host_stands_every_attack_and_its_other_tenant_notices_nothing() {
 #[ignore = "measures times, so it needs the machine to itself: --run-ignored only -E 'test(siege_measured)' --no-capture"]
 fn siege_measured() {
     siege(Strictness::measured());
+}
+
+#[test]
+#[ignore = "takes minutes: each file is refused only when a compiler has taken all that it may"]
+fn files_that_take_all_that_a_compiler_may_take_disturb_nobody() {
+    let mut siege = Siege::lay(&[], Strictness::patient());
+    for (name, component) in bombs::slow() {
+        println!("{}", siege.deploy(name, &component));
+    }
+    let complaints = siege.lift();
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+#[ignore = "a run that ends before there is an instance has no figures in its record but its clocks"]
+fn a_start_function_that_is_stopped_says_what_it_used() {
+    let answer = Case::guest("spin_in_start").limits("fuel = 1_000_000").get("/");
+    let record = answer.expect_audit("failed:out-of-fuel").record().clone();
+    assert!(record.used("fuel") > 900_000 && record.used("gas") > 900_000, "{}", record.0);
 }

@@ -122,6 +122,19 @@ impl Footprint {
         Bytes(field(self.id, "VmRSS:"))
     }
 
+    /// What stays resident once the process has given back what it took to start.
+    pub fn least_soon(&self) -> Bytes {
+        let (mut least, mut since) = (self.now(), Instant::now());
+        while since.elapsed() < Duration::from_secs(2) {
+            std::thread::sleep(Duration::from_millis(50));
+            let now = self.now();
+            if now.0 < least.0 - least.0 / 50 {
+                (least, since) = (now, Instant::now());
+            }
+        }
+        least
+    }
+
     /// The most that the process and its children had resident together while `work` went on, as far as it was seen.
     pub fn most_during<T>(&self, work: impl FnOnce() -> T) -> (T, Bytes) {
         // Makes the kernel forget the most of before.

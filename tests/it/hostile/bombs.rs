@@ -23,6 +23,16 @@ pub(super) fn all() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Bombs that take all that a compilation may take.
+pub(super) fn slow() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("one-function", echo_and(MODULE, &long_function(1, 7 << 20))),
+        ("long-functions", echo_and(MODULE, &long_function(40, 1 << 20))),
+        ("br-table-30m", echo_and(MODULE, &jumps(500, 60_000))),
+        ("functions-1m", echo_and(MODULE, &functions(1_000_000))),
+    ]
+}
+
 const MODULE: u8 = 1;
 const COMPONENT: u8 = 4;
 const TYPES: u8 = 7;
@@ -120,6 +130,13 @@ fn jumps(functions: usize, targets: usize) -> Vec<u8> {
     let table = [&[0, 0x02, 0x40, 0x20, 0, 0x0e][..], &number(targets), &vec![0; targets + 1], &[0x0b, 0x0b]]
         .concat();
     module_of(functions, &body(&table))
+}
+
+/// Functions of so many bytes, each of additions to what came before.
+fn long_function(functions: usize, bytes: usize) -> Vec<u8> {
+    let add = [0x20, 0, 0x41, 7, 0x6a, 0x21, 0];
+    let code = [&[0][..], &add.repeat(bytes / add.len()), &[0x0b]].concat();
+    module_of(functions, &body(&code))
 }
 
 /// A function of blocks in blocks.

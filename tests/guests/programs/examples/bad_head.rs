@@ -16,7 +16,8 @@ impl Guest for Component {
             .split('&')
             .filter_map(|pair| pair.split_once('='))
             .collect();
-        let number = |name: &str| pairs.iter().find(|pair| pair.0 == name).and_then(|pair| pair.1.parse().ok());
+        let number =
+            |name: &str| pairs.iter().find(|pair| pair.0 == name).and_then(|pair| pair.1.parse().ok());
         let fields = wasi::Fields::new();
         let mut body = String::new();
         for (_, header) in pairs.iter().filter(|pair| pair.0 == "header") {

@@ -7,7 +7,9 @@ use test_guests::prelude::*;
 async fn handle(_: Request) -> &'static str {
     let mut out = std::io::stderr().lock();
     // What is lost here shows in the test.
-    let _ = out.write_all(b"begin\rforged\x0b\x0c\0 \x1b[2J\x1b]0;title\x07\x1b[31m\",\"level\":\"ERROR\"}{ \xff\xfe end\n");
+    let _ = out.write_all(
+        b"begin\rforged\x0b\x0c\0 \x1b[2J\x1b]0;title\x07\x1b[31m\",\"level\":\"ERROR\"}{ \xff\xfe end\n",
+    );
     let _ = out.write_all("begin \u{85}\u{2028}\u{2029}\u{202e}\u{200b}\u{feff}\u{9b}31m end\n".as_bytes());
     "written\n"
 }

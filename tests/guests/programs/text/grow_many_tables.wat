@@ -1,4 +1,4 @@
-;; Sixteen tables, each grown in turn until none grows; then a trap.
+;; Four tables, each grown in turn until none grows; then a trap.
 (component
   (import "wasi:http/types@0.2.12" (instance $types
     (export "incoming-request" (type (sub resource)))
@@ -11,18 +11,6 @@
     (table $t2 1 funcref)
     (table $t3 1 funcref)
     (table $t4 1 funcref)
-    (table $t5 1 funcref)
-    (table $t6 1 funcref)
-    (table $t7 1 funcref)
-    (table $t8 1 funcref)
-    (table $t9 1 funcref)
-    (table $t10 1 funcref)
-    (table $t11 1 funcref)
-    (table $t12 1 funcref)
-    (table $t13 1 funcref)
-    (table $t14 1 funcref)
-    (table $t15 1 funcref)
-    (table $t16 1 funcref)
     (func (export "handle") (param i32 i32)
       (loop $more
         (i32.const 0)
@@ -30,18 +18,6 @@
         (i32.or (i32.ne (table.grow $t2 (ref.null func) (i32.const 1000)) (i32.const -1)))
         (i32.or (i32.ne (table.grow $t3 (ref.null func) (i32.const 1000)) (i32.const -1)))
         (i32.or (i32.ne (table.grow $t4 (ref.null func) (i32.const 1000)) (i32.const -1)))
-        (i32.or (i32.ne (table.grow $t5 (ref.null func) (i32.const 1000)) (i32.const -1)))
-        (i32.or (i32.ne (table.grow $t6 (ref.null func) (i32.const 1000)) (i32.const -1)))
-        (i32.or (i32.ne (table.grow $t7 (ref.null func) (i32.const 1000)) (i32.const -1)))
-        (i32.or (i32.ne (table.grow $t8 (ref.null func) (i32.const 1000)) (i32.const -1)))
-        (i32.or (i32.ne (table.grow $t9 (ref.null func) (i32.const 1000)) (i32.const -1)))
-        (i32.or (i32.ne (table.grow $t10 (ref.null func) (i32.const 1000)) (i32.const -1)))
-        (i32.or (i32.ne (table.grow $t11 (ref.null func) (i32.const 1000)) (i32.const -1)))
-        (i32.or (i32.ne (table.grow $t12 (ref.null func) (i32.const 1000)) (i32.const -1)))
-        (i32.or (i32.ne (table.grow $t13 (ref.null func) (i32.const 1000)) (i32.const -1)))
-        (i32.or (i32.ne (table.grow $t14 (ref.null func) (i32.const 1000)) (i32.const -1)))
-        (i32.or (i32.ne (table.grow $t15 (ref.null func) (i32.const 1000)) (i32.const -1)))
-        (i32.or (i32.ne (table.grow $t16 (ref.null func) (i32.const 1000)) (i32.const -1)))
         (br_if $more))
       (unreachable)))
   (core instance $app (instantiate $main))
