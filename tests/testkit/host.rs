@@ -234,6 +234,12 @@ impl Process {
         std::fs::read_to_string(self.site.as_ref().unwrap().path().join("stderr")).unwrap()
     }
 
+    /// Asks the host to read its configuration again (SIGHUP).
+    pub fn hang_up(&self) {
+        let id = self.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    }
+
     /// How many bytes of standard error there are.
     pub fn stderr_length(&self) -> u64 {
         std::fs::metadata(self.site().path().join("stderr")).unwrap().len()

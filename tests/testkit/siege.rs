@@ -34,8 +34,10 @@ const CLIENTS: u64 = 4;
 /// What a host may take beyond the sum of the configured limits.
 const SLACK: u64 = 64 << 20;
 
-/// Memory that an allocator may keep after an attack, beside a twentieth of what there was.
-const KEPT: u64 = 8 << 20;
+/// Memory that an allocator may keep after an attack, beside a twentieth of what there was; and after a reload, for
+/// which more threads are at work.
+const KEPT: u64 = 16 << 20;
+const KEPT_BY_RELOAD: u64 = 80 << 20;
 
 /// How long the memory may take to come back.
 const BACK_WITHIN: Duration = Duration::from_secs(10);
@@ -154,7 +156,7 @@ impl Siege {
         if let Some(Err(complaint)) = attack.look.map(|look| look(&evidence)) {
             verdict.complain(complaint);
         }
-        self.judge(verdict, said, (rss, peak, Bytes(rss.0 + CLIENTS * MEMORY + SLACK)))
+        self.judge(verdict, said, [rss, peak], CLIENTS * MEMORY + SLACK, KEPT)
     }
 
     /// Deploys a component while the neighbour is served, and takes it away again: it must be served or refused.
@@ -176,12 +178,14 @@ impl Siege {
                 beside(self.process.address(), || {
                     let began = Instant::now();
                     site.configure(&with_it);
+                    self.process.hang_up();
                     (self.deployed(name, said), began.elapsed())
                 })
             });
             (done, pulse, peak)
         };
         site.configure(&before);
+        self.process.hang_up();
         let gone = until(self.strictness.deployed, || (self.status_of(name) == Some(404)).then_some(()));
         for new in self.cached().difference(&cached) {
             // Whoever else compiled it in the meantime does so again.
@@ -197,7 +201,7 @@ impl Siege {
         verdict.answers = outcome.unwrap_or_default();
         verdict.clock = format!("{took:.1?}");
         verdict.neighbour(&quiet, &pulse, self.strictness.slower);
-        self.judge(verdict, said, (rss, peak, Bytes(rss.0 + DEPLOY_MEMORY)))
+        self.judge(verdict, said, [rss, peak], DEPLOY_MEMORY, KEPT_BY_RELOAD)
     }
 
     /// Waits until an app is served or refused, and says which.
@@ -231,7 +235,7 @@ impl Siege {
                 self.complaints.push(format!("{name}: {sent} requests have {recorded} records in the end"));
             }
         }
-        let (first, most) = (self.at_first, Bytes(self.at_first.0 + self.at_first.0 / 20 + 4 * KEPT));
+        let (first, most) = (self.at_first, Bytes(self.at_first.0 + self.at_first.0 / 20 + KEPT_BY_RELOAD));
         let last = self.footprint.settle(most, BACK_WITHIN);
         if last > most {
             self.complaints.push(format!("{first} MiB were resident at first, and {last} in the end"));
@@ -245,13 +249,9 @@ impl Siege {
     }
 
     /// What holds after each: the memory came back, and the host is whole.
-    fn judge(
-        &mut self,
-        mut verdict: Verdict,
-        said: u64,
-        (before, peak, most): (Bytes, Bytes, Bytes),
-    ) -> String {
-        let back = Bytes(before.0 + before.0 / 20 + KEPT);
+    fn judge(&mut self, mut verdict: Verdict, said: u64, rss: [Bytes; 2], more: u64, kept: u64) -> String {
+        let [before, peak] = rss;
+        let (most, back) = (Bytes(before.0 + more), Bytes(before.0 + before.0 / 20 + kept));
         let after = self.footprint.settle(back, BACK_WITHIN);
         verdict.memory([before, peak, after], [most, back]);
         if !self.process.is_alive() {
