@@ -65,7 +65,7 @@ impl Strictness {
     /// For every day, on a machine that has other work: nothing that depends on its speed.
     pub fn ordinary() -> Self {
         let (late, deployed) = (Duration::from_secs(2), Duration::from_secs(60));
-        Self { requests: 4, lasting: Duration::ZERO, before: 40, late, deployed, slower: None }
+        Self { requests: 4, lasting: Duration::ZERO, before: 24, late, deployed, slower: None }
     }
     /// As ordinary, for files that take what a compiler may take.
     pub fn patient() -> Self {
@@ -74,8 +74,8 @@ impl Strictness {
     /// For a machine of its own.
     pub fn measured() -> Self {
         let (late, deployed) = (Duration::from_millis(100), Duration::from_secs(10));
-        let lasting = Duration::from_secs(4);
-        Self { requests: 16, lasting, before: 600, late, deployed, slower: Some(2.0) }
+        let lasting = Duration::from_secs(2);
+        Self { requests: 16, lasting, before: 400, late, deployed, slower: Some(2.0) }
     }
 }
 

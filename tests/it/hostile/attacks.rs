@@ -108,6 +108,7 @@ fn host_calls() -> Vec<Attack> {
 fn waiting() -> Vec<Attack> {
     vec![
         deadline("sleep", "sleep_forever"),
+        deadline("sleep-start", "sleep_in_start"),
         deadline("wait", "wait_forever"),
         Attack::new("wait-for-host", "wait_forever", Want::Problem(504, "host-wait"))
             .limits("host-wait-ms = 200"),
