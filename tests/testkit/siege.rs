@@ -36,7 +36,7 @@ const SLACK: u64 = 64 << 20;
 
 /// Memory that an allocator may keep after an attack, beside a twentieth of what there was; and after a reload, for
 /// which more threads are at work.
-const KEPT: u64 = 16 << 20;
+const KEPT: u64 = 32 << 20;
 const KEPT_BY_RELOAD: u64 = 80 << 20;
 
 /// How long the memory may take to come back.
@@ -251,7 +251,9 @@ impl Siege {
     /// What holds after each: the memory came back, and the host is whole.
     fn judge(&mut self, mut verdict: Verdict, said: u64, rss: [Bytes; 2], more: u64, kept: u64) -> String {
         let [before, peak] = rss;
-        let (most, back) = (Bytes(before.0 + more), Bytes(before.0 + before.0 / 20 + kept));
+        // What an allocator gives back late is no attack's fault: there may always be what there was at first.
+        let base = before.max(self.at_first).0;
+        let (most, back) = (Bytes(base + more), Bytes(base + base / 20 + kept));
         let after = self.footprint.settle(back, BACK_WITHIN);
         verdict.memory([before, peak, after], [most, back]);
         if !self.process.is_alive() {
