@@ -14,11 +14,9 @@ mod clients;
 mod drain;
 mod fields;
 mod grants;
-<<<<<<< HEAD
-mod isolation;
-=======
+mod hostile;
 mod http2;
->>>>>>> clients
+mod isolation;
 mod limits;
 mod reload;
 mod samples;

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -196,6 +196,13 @@ impl Process {
     pub fn id(&self) -> u32 {
         self.child.id()
     }
+    pub fn site(&self) -> &Site {
+        self.site.as_ref().unwrap()
+    }
+    /// Whether it still runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.client.block_on(future)
     }
@@ -261,6 +268,26 @@ impl Process {
     /// Waits for the end of the process; returns its exit code.
     pub fn exit_code(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
+    }
+
+    /// Asks the host to read its configuration again (SIGHUP).
+    pub fn hang_up(&self) {
+        let id = self.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    }
+
+    /// How many bytes of standard error there are.
+    pub fn stderr_length(&self) -> u64 {
+        std::fs::metadata(self.site().path().join("stderr")).unwrap().len()
+    }
+
+    /// The standard error since that byte.
+    pub fn stderr_since(&self, byte: u64) -> String {
+        let mut file = std::fs::File::open(self.site().path().join("stderr")).unwrap();
+        file.seek(SeekFrom::Start(byte)).unwrap();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// `kill -9`.

@@ -16,17 +16,26 @@
 #![allow(missing_docs, reason = "the names say it, and the tests are the readers")]
 
 mod answer;
+mod attack;
 mod case;
 mod files;
 mod host;
 pub mod http1;
 pub mod http2;
 mod log;
+mod pulse;
+mod raw;
+mod siege;
+mod verdict;
 
 pub use answer::{Answer, Body};
+pub use attack::{Attack, Evidence, Want};
 pub use case::{App, Case, Site, Tenant};
 pub use files::{binary, guest, key, sign, sign_as_importing, workspace};
 pub use host::{Host, Process};
 pub use http1::Http1;
 pub use http2::Http2;
 pub use log::{Log, Record};
+pub use pulse::{Bytes, Footprint, Pace, Pulse};
+pub use raw::{Ask, Connection, Reply, Sending};
+pub use siege::{Siege, Strictness};

@@ -3,8 +3,8 @@
 use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
-use tollgate_audit::note::VerifierKey;
-use tollgate_audit::{Summary, entry, verify_log};
+use tollgate_audit::note::{Note, VerifierKey};
+use tollgate_audit::{Checkpoint, Summary, entry, verify_log};
 use tollgate_trust::SigningKey;
 
 /// A log on disk.
@@ -30,11 +30,23 @@ impl Log {
         verify_log(&read, &self.key).expect("the log verifies")
     }
 
+    /// How many records there are, as the newest checkpoint says.
+    pub fn size(&self) -> u64 {
+        let bytes = self.read("checkpoint").unwrap().expect("a checkpoint");
+        let note = Note::parse(&bytes).unwrap();
+        Checkpoint::parse(note.verify(&self.key).unwrap()).unwrap().size
+    }
+
     /// Every record, oldest first.
     pub fn records(&self) -> Vec<Record> {
-        let size = self.verify().size;
+        self.verify();
+        self.records_from(0)
+    }
+
+    /// Every record since this one, oldest first.
+    pub fn records_from(&self, first: u64) -> Vec<Record> {
         let read = |key: &str| self.read(key);
-        (0..size)
+        (first..self.size())
             .map(|index| Record(serde_json::from_slice(&entry(&read, &self.key, index).unwrap()).unwrap()))
             .collect()
     }
@@ -64,6 +76,12 @@ impl Record {
     }
     pub fn used(&self, name: &str) -> u64 {
         self.0["usage"][name].as_u64().unwrap_or_else(|| panic!("no usage of `{name}` in {}", self.0))
+    }
+    /// What was used of a limit, and the limit; none if the record does not say.
+    pub fn limit(&self, name: &str) -> Option<(u64, u64)> {
+        let limits = self.0["limits"].as_array()?;
+        let limit = limits.iter().find(|limit| limit["name"] == name)?;
+        Some((limit["used"].as_u64()?, limit["limit"].as_u64()?))
     }
     pub fn policies(&self) -> Vec<&str> {
         self.0["policies"]

@@ -238,9 +238,11 @@ impl GuestBody {
         self.end(BodyEnd::Whole);
     }
 
-    /// Counts a frame; true when it is the last by the announced length.
+    /// Counts a frame; true when it is the last: by the announced length, or because trailers are.
     fn count(&mut self, frame: &Frame<Bytes>) -> Result<bool, Fault> {
-        let Some(data) = frame.data_ref() else { return Ok(false) };
+        let Some(data) = frame.data_ref() else {
+            return if matches!(self.announced, Some(1..)) { Err(Fault::BadResponse) } else { Ok(true) };
+        };
         let length = data.len() as u64;
         if self.tail.bytes.fetch_add(length, Relaxed).saturating_add(length) > self.bounds.bytes {
             return Err(Fault::ResponseTooLarge);

@@ -2,6 +2,7 @@
 
 use crate::grants::Grants;
 use crate::link::{Need, granted, needs};
+use std::collections::BTreeMap;
 use wasmparser::{Encoding, Parser, Payload};
 
 /// The largest component, in bytes.
@@ -11,6 +12,12 @@ pub const MAX_COMPONENT_BYTES: usize = 64 << 20;
 /// square of the depth; what toolchains and composition make is nested a few times.
 const MAX_DEPTH: usize = 32;
 const MAX_MODULES: usize = 1_000;
+
+/// How many functions a component may have in all its modules, and how many of any other thing. An interpreter of
+/// Python has 14,000 functions, and none of anything else as often; one of JavaScript has 10,000 data segments. What a
+/// compiler takes for a thing without content adds up, too.
+const MAX_FUNCTIONS: u64 = 50_000;
+const MAX_OTHERS: u64 = 25_000;
 
 /// What stands in a component.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -55,6 +62,14 @@ pub enum MalformedError {
     /// More parts, or deeper in each other, than any toolchain makes.
     #[error("it nests components more than {MAX_DEPTH} deep, or has more than {MAX_MODULES} parts")]
     TooNested,
+    /// More of something than any toolchain makes.
+    #[error("it has more than {most} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many it may have.
+        most: u64,
+    },
     /// Neither.
     #[error("it is not WebAssembly: {0}")]
     NotWasm(String),
@@ -69,8 +84,17 @@ impl Inspection {
         let malformed = |error: wasmparser::BinaryReaderError| MalformedError::NotWasm(error.to_string());
         let mut inspection = Self { bytes: bytes.len(), ..Self::default() };
         let (mut depth, mut parts) = (0_usize, 0_usize);
+        let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
         for payload in Parser::new(0).parse_all(bytes) {
-            match payload.map_err(malformed)? {
+            let payload = payload.map_err(malformed)?;
+            if let Some((what, most, more)) = counted(&payload) {
+                let count = counts.entry(what).or_default();
+                *count += u64::from(more);
+                if *count > most {
+                    return Err(MalformedError::TooMany { what, most });
+                }
+            }
+            match payload {
                 Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
                     return Err(MalformedError::CoreModule);
                 }
@@ -119,6 +143,29 @@ impl Inspection {
     }
 }
 
+/// What a section brings that is counted: its name, how many there may be, and how many there are.
+fn counted(payload: &Payload<'_>) -> Option<(&'static str, u64, u32)> {
+    let (what, count) = match payload {
+        Payload::FunctionSection(section) => return Some(("functions", MAX_FUNCTIONS, section.count())),
+        Payload::TypeSection(section) => ("core types", section.count()),
+        Payload::ImportSection(section) => ("core imports", section.count()),
+        Payload::ExportSection(section) => ("core exports", section.count()),
+        Payload::GlobalSection(section) => ("globals", section.count()),
+        Payload::ElementSection(section) => ("element segments", section.count()),
+        Payload::DataSection(section) => ("data segments", section.count()),
+        Payload::InstanceSection(section) => ("core instances", section.count()),
+        Payload::CoreTypeSection(section) => ("core types", section.count()),
+        Payload::ComponentTypeSection(section) => ("types", section.count()),
+        Payload::ComponentAliasSection(section) => ("aliases", section.count()),
+        Payload::ComponentCanonicalSection(section) => ("canonical functions", section.count()),
+        Payload::ComponentInstanceSection(section) => ("instances", section.count()),
+        Payload::ComponentImportSection(section) => ("imports", section.count()),
+        Payload::ComponentExportSection(section) => ("exports", section.count()),
+        _ => return None,
+    };
+    Some((what, MAX_OTHERS, count))
+}
+
 impl Import {
     fn named(name: &str) -> Self {
         let need = needs(name);
@@ -156,6 +203,21 @@ mod tests {
             component = [b"\0asm\x0d\0\x01\0\x04", length.as_slice(), &component].concat();
             let nested = Inspection::of(&component);
             assert_eq!(nested.is_err(), depth > 32, "{depth}: {nested:?}");
+        }
+    }
+
+    #[test]
+    fn more_types_than_any_toolchain_makes_are_refused_at_once() {
+        for (count, refused) in [(25_000_u32, false), (25_001, true)] {
+            let mut types = Vec::new();
+            leb128(&mut types, count);
+            types.extend([0x70, 0x7d].repeat(count as usize));
+            let mut component = b"\0asm\x0d\0\x01\0\x07".to_vec();
+            leb128(&mut component, u32::try_from(types.len()).unwrap());
+            component.extend(types);
+            let inspected = Inspection::of(&component);
+            let too_many = MalformedError::TooMany { what: "types", most: 25_000 };
+            assert_eq!(inspected.err(), refused.then_some(too_many));
         }
     }
 

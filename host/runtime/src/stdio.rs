@@ -4,6 +4,7 @@ use crate::limits::Limits;
 use crate::names::Name;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -102,6 +103,7 @@ impl GuestLog {
         }
         run.counts.lines += 1;
         let text = String::from_utf8_lossy(&partial.bytes);
+        let text = plain(&text);
         let (tenant, app, request_id) = (self.tenant.as_str(), self.app.as_str(), run.request_id.as_str());
         tracing::info!(
             target: "tollgate::guest",
@@ -153,6 +155,23 @@ impl StreamName {
             Self::Stderr => "stderr",
         }
     }
+}
+
+/// A guest's line, with everything written out that a reader of the log could take for more than text: the end of a
+/// line, an order to a terminal, another direction of writing, or nothing at all.
+fn plain(text: &str) -> Cow<'_, str> {
+    let hidden = |c: char| {
+        let marks = matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}');
+        (c.is_control() && c != '\t') || marks || matches!(c, '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    if !text.contains(hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if hidden(c) { plain.extend(c.escape_unicode()) } else { plain.push(c) }
+    }
+    Cow::Owned(plain)
 }
 
 /// One of the two streams.
@@ -215,5 +234,17 @@ impl AsyncWrite for GuestStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_be_taken_for_more_than_text_is_written_out() {
+        assert_eq!(plain("grüße\t👩\u{200d}🚀"), "grüße\t👩\u{200d}🚀");
+        assert_eq!(plain("a\rb\0\u{1b}[31m"), "a\\u{d}b\\u{0}\\u{1b}[31m");
+        assert_eq!(plain("\u{9b}31m\u{2028}\u{202e}\u{feff}"), "\\u{9b}31m\\u{2028}\\u{202e}\\u{feff}");
     }
 }

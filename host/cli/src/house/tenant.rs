@@ -3,7 +3,7 @@
 use super::{Common, HouseError, LoadedApp, Trouble, blocking};
 use crate::config::{self, Config, PolicyText};
 use crate::output::chain;
-use futures::future::join_all;
+use futures::stream::{self, StreamExt};
 use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
@@ -15,6 +15,10 @@ use tollgate_trust::file::FileError;
 
 /// The largest policy or entities file, in bytes.
 const MAX_POLICY_BYTES: usize = 4 << 20;
+
+/// Apps of one tenant that are worked on at the same time. Each has a thread and the bytes of its component for that
+/// long, and what a thread has freed may stay with it.
+const LOADED_AT_ONCE: usize = 4;
 
 /// What became of one tenant.
 #[derive(Default)]
@@ -37,17 +41,18 @@ pub(super) async fn load(
     let manifest = &|table: String| Manifest { file: config.file.clone(), table };
     let gate_at = manifest(format!("tenants.{}", tenant.name));
     let gate = load_gate(runtime, common, config, tenant, gate_at.clone());
-    let apps = join_all(tenant.apps.iter().map(|app| async move {
+    let each = tenant.apps.iter().map(|app| async move {
         let at = manifest(format!("tenants.{}.apps.{}", tenant.name, app.name));
         (app, at.clone(), load_app(runtime, common, tenant, app, at).await)
-    }));
+    });
+    let apps = stream::iter(each.collect::<Vec<_>>()).buffered(LOADED_AT_ONCE).collect::<Vec<_>>();
     let (gate, apps) = tokio::join!(gate, apps);
     let mut loaded = LoadedTenant::default();
     let mut running: Vec<(Name, Arc<App>)> = Vec::new();
     for (app, at, result) in apps {
         match result {
-            Ok((verified, loaded_app)) => {
-                loaded.apps.push(shown(tenant, app, &verified, &loaded_app));
+            Ok((shown, loaded_app)) => {
+                loaded.apps.push(shown);
                 running.push((app.name.clone(), loaded_app));
             }
             Err(reason) => {
@@ -123,7 +128,7 @@ async fn load_app(
     tenant: &config::Tenant,
     app: &config::App,
     manifest: Manifest,
-) -> Result<(Verified, Arc<App>), Reason> {
+) -> Result<(LoadedApp, Arc<App>), Reason> {
     let verified = verify(common, &app.component).await?;
     let spec = AppSpec {
         tenant: tenant.name.clone(),
@@ -135,7 +140,7 @@ async fn load_app(
         manifest,
     };
     let loaded = runtime.load_app(verified.clone(), spec).await.map_err(|error| chain(&error))?;
-    Ok((verified, loaded))
+    Ok((shown(tenant, app, &verified, &loaded), loaded))
 }
 
 async fn load_gate(

@@ -13,6 +13,14 @@ fn guest(
         Some(text) => Ok(Frame::data(Bytes::from_static(text.as_bytes()))),
         None => Err(Error::HttpProtocolError),
     });
+    made_of(frames.collect(), limit, announced)
+}
+
+fn made_of(
+    frames: Vec<Result<Frame<Bytes>, Error>>,
+    limit: u64,
+    announced: Option<u64>,
+) -> (ResponseBody, Arc<Tail>, oneshot::Receiver<BodyEnd>, oneshot::Sender<bool>) {
     let inner = StreamBody::new(futures::stream::iter(frames)).boxed_unsync();
     let tail = Arc::new(Tail::default());
     let bounds = BodyBounds { bytes: limit, deadline: Instant::now() + Duration::from_secs(60) };
@@ -43,6 +51,23 @@ async fn with_an_announced_length_the_last_bytes_wait() {
     settle.send(true).unwrap();
     assert_eq!(next(&mut body), Some(Some(Ok("cd".into()))));
     assert_eq!(next(&mut body), Some(None));
+}
+
+#[tokio::test]
+async fn trailers_are_the_end_and_wait_for_the_record() {
+    let frames = || vec![Ok(Frame::data("a".into())), Ok(Frame::trailers(http::HeaderMap::new()))];
+    let (mut body, _, mut end, settle) = made_of(frames(), 10, None);
+    assert_eq!(next(&mut body), Some(Some(Ok("a".into()))));
+    assert_eq!(next(&mut body), None, "they are held back");
+    assert_eq!(end.try_recv(), Ok(BodyEnd::Whole));
+    settle.send(true).unwrap();
+    assert!(body.frame().await.unwrap().unwrap().is_trailers());
+    assert_eq!(next(&mut body), Some(None));
+
+    let (mut short, _, mut end, _settle) = made_of(frames(), 10, Some(2));
+    next(&mut short);
+    assert_eq!(next(&mut short), Some(Some(Err(()))));
+    assert_eq!(end.try_recv(), Ok(BodyEnd::Cut(Fault::BadResponse)));
 }
 
 #[tokio::test]

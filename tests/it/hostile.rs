@@ -1,0 +1,54 @@
+//! One host through every attack: the right answer, one record, a neighbour who notices nothing, and a process that is
+//! whole and has its memory back.
+
+mod attacks;
+mod bombs;
+
+use testkit::{Case, Siege, Strictness};
+
+/// All of it against one process.
+fn siege(strictness: Strictness, bombs: Vec<(&str, Vec<u8>)>) {
+    let attacks = attacks::all();
+    let mut siege = Siege::lay(&attacks, strictness);
+    println!(
+        "attack | answers; records | ms beyond the limit | neighbour's p99 in ms: before, during, ratio × requests - errors | MiB: before, peak, after"
+    );
+    for attack in &attacks {
+        println!("{}", siege.run(attack));
+    }
+    for (name, component) in bombs {
+        println!("{}", siege.deploy(name, &component));
+    }
+    let complaints = siege.lift();
+    assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+#[test]
+fn a_host_stands_every_attack_and_its_other_tenant_notices_nothing() {
+    siege(Strictness::ordinary(), bombs::quick());
+}
+
+#[test]
+#[ignore = "measures times, so it needs the machine to itself: --run-ignored only -E 'test(siege_measured)' --no-capture"]
+fn siege_measured() {
+    siege(Strictness::measured(), [bombs::quick(), bombs::large()].concat());
+}
+
+#[test]
+#[ignore = "takes minutes: each file is refused only when a compiler has taken all that it may"]
+fn files_that_take_all_that_a_compiler_may_take_disturb_nobody() {
+    let mut siege = Siege::lay(&[], Strictness::patient());
+    for (name, component) in bombs::slow() {
+        println!("{}", siege.deploy(name, &component));
+    }
+    let complaints = siege.lift();
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+#[ignore = "a run that ends before there is an instance has no figures in its record but its clocks"]
+fn a_start_function_that_is_stopped_says_what_it_used() {
+    let answer = Case::guest("spin_in_start").limits("fuel = 1_000_000").get("/");
+    let record = answer.expect_audit("failed:out-of-fuel").record().clone();
+    assert!(record.used("fuel") > 900_000 && record.used("gas") > 900_000, "{}", record.0);
+}
