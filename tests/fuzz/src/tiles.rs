@@ -221,8 +221,8 @@ fn change(input: &mut Input<'_>) {
     for _ in 0..1 + input.below(3) {
         let name = names[input.below(names.len())];
         let kind = input.byte() % 8;
-        let at = input.below(good()[name].len() + 1);
         let bytes = files.entry(name.clone()).or_default();
+        let at = input.below(bytes.len() + 1);
         match kind {
             0 => drop(files.remove(name)),
             1 => bytes.truncate(at),
