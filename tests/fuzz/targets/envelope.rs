@@ -1,4 +1,6 @@
-//! See `tollgate_fuzz::envelope`.
+//! libFuzzer's way into [`tollgate_fuzz::envelope::run`].
+
+#![allow(unexpected_cfgs, reason = "`fuzzing` is set by cargo-fuzz")]
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(fuzzing)]

@@ -1,4 +1,6 @@
-//! See `tollgate_fuzz::gate_inputs`.
+//! libFuzzer's way into [`tollgate_fuzz::gate_inputs::run`].
+
+#![allow(unexpected_cfgs, reason = "`fuzzing` is set by cargo-fuzz")]
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(fuzzing)]
