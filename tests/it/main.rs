@@ -10,6 +10,7 @@
 
 mod admission;
 mod audit;
+mod faults;
 mod grants;
 mod limits;
 mod reload;
