@@ -12,6 +12,7 @@ mod admission;
 mod audit;
 mod clients;
 mod drain;
+mod faults;
 mod fields;
 mod grants;
 mod hostile;

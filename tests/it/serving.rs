@@ -47,6 +47,7 @@ fn headers_that_pretend_to_come_from_the_host_are_dropped() {
         Request::get("/")
             .header("x-forwarded-for", "6.6.6.6")
             .header("forwarded", "for=6.6.6.6")
+            .header("x-forwarded-user", "6.6.6.6")
             .header("tollgate-tenant", "globex")
             .header("connection", "x-secret")
             .header("x-secret", "6.6.6.6"),

@@ -90,6 +90,15 @@ impl Answer {
         first.to_str().ok()
     }
 
+    /// The request's id: in a header of what the app answers, in the body of what the host says itself.
+    pub fn request_id(&self) -> String {
+        let problem = || {
+            let document: serde_json::Value = serde_json::from_str(&self.text()).ok()?;
+            document["instance"].as_str()?.strip_prefix("urn:tollgate:request:").map(str::to_owned)
+        };
+        self.header("tollgate-request-id").map(str::to_owned).or_else(problem).expect("a request's id")
+    }
+
     pub fn status(&self) -> u16 {
         self.status.expect("a response's head").as_u16()
     }

@@ -228,6 +228,11 @@ impl Case {
         Process::start(self.write())
     }
 
+    /// The same, with further variables in its environment.
+    pub fn spawn_in(&self, environment: &[(&str, &Path)]) -> Process {
+        Process::start_in(self.write(), environment)
+    }
+
     /// Starts a host, and asks it once.
     pub fn get(&self, path: &str) -> Answer {
         self.start().get(path)

@@ -13,6 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -171,9 +172,16 @@ async fn read(response: Response<Incoming>) -> (http::response::Parts, Body) {
 impl Process {
     #[track_caller]
     pub(crate) fn start(site: Site) -> Self {
+        Self::start_in(site, &[])
+    }
+
+    /// With further variables in its environment.
+    #[track_caller]
+    pub(crate) fn start_in(site: Site, environment: &[(&str, &Path)]) -> Self {
         let mut child = Command::new(binary())
             .args(["up", "--json", "--config"])
             .arg(site.file())
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(site.path().join("stderr")).unwrap())
             .spawn()
@@ -209,14 +217,23 @@ impl Process {
     pub fn client(&self) -> Client<HttpConnector, Full<Bytes>> {
         Client::builder(TokioExecutor::new()).build_http()
     }
+    pub fn site(&self) -> &Site {
+        self.site.as_ref().unwrap()
+    }
     pub fn log(&self) -> Log {
-        Log::of(self.site.as_ref().unwrap().path())
+        Log::of(self.site().path())
     }
 
     /// Asks tenant `acme`.
     #[track_caller]
     pub fn get(&self, path: &str) -> Answer {
-        let request = Request::get(path).body(Full::default()).unwrap();
+        self.ask(Request::get(path))
+    }
+
+    /// Sends a request without a body; the host is `acme.test` unless it says another.
+    #[track_caller]
+    pub fn ask(&self, request: http::request::Builder) -> Answer {
+        let request = request.body(Full::default()).unwrap();
         let (parts, body) = self.client.block_on(exchange(self.address, request)).expect("a response");
         Answer { status: Some(parts.status), headers: parts.headers, body, records: Vec::new(), _host: None }
     }
@@ -242,7 +259,7 @@ impl Process {
     }
 
     pub fn stderr(&self) -> String {
-        std::fs::read_to_string(self.site.as_ref().unwrap().path().join("stderr")).unwrap()
+        std::fs::read_to_string(self.site().path().join("stderr")).unwrap()
     }
 
     /// From the admin address.

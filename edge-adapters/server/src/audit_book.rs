@@ -22,8 +22,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 use tollgate_runtime::{AuditError, AuditLog, Book, BookError, Entry};
 use writer::{Job, Writer};
+
+/// How soon whoever waits for a refusal's record learns that the log fails.
+const FAILURE_SEEN_WITHIN: Duration = Duration::from_millis(500);
 
 /// The log that the book writes.
 pub trait Log: Send + 'static {
@@ -237,6 +241,20 @@ impl AuditBook {
         drop(closed.wait_for(|closed| *closed).await);
     }
 
+    /// Waits for the record of a refusal, unless the log fails: then it is written when the log can be, and whoever was
+    /// refused need not wait for a disk to be mended.
+    async fn unless_failing(
+        &self,
+        mut answer: oneshot::Receiver<Result<u64, BookError>>,
+    ) -> Result<u64, BookError> {
+        loop {
+            if let Ok(answered) = timeout(FAILURE_SEEN_WITHIN, &mut answer).await {
+                return answered.map_err(|_| BookError::Closed)?;
+            }
+            self.ready()?;
+        }
+    }
+
     fn queue(&self) -> Result<mpsc::Sender<Job>, BookError> {
         self.queue.lock().clone().ok_or(BookError::Closed)
     }
@@ -274,7 +292,10 @@ impl Book for AuditBook {
             sent?;
             // Let go, so that who waits here does not keep the queue from being closed.
             drop(queue);
-            answer.await.map_err(|_| BookError::Closed)?
+            if admitted {
+                return answer.await.map_err(|_| BookError::Closed)?;
+            }
+            self.unless_failing(answer).await
         })
     }
 }

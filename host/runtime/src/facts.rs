@@ -144,7 +144,8 @@ fn host(parts: &Parts) -> Result<(String, Option<u16>), Unreadable> {
     }
     let name = authority.host();
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    if name.is_empty() || name.len() > 255 {
+    // With an empty label (`a..b`, or a second final dot) it is no name, and could be spelt in more than one way.
+    if name.split('.').any(str::is_empty) || name.len() > 255 {
         return Err(Unreadable("the host is malformed"));
     }
     Ok((name, authority.port_u16()))
@@ -315,11 +316,13 @@ mod tests {
     }
 
     #[test]
-    fn two_hosts_none_or_disagreeing_ones_are_refused() {
+    fn two_hosts_none_malformed_or_disagreeing_ones_are_refused() {
         assert!(host(&parts(http::Request::get("/"))).is_err());
         assert!(host(&parts(http::Request::get("/").header(HOST, "a").header(HOST, "a"))).is_err());
         assert!(host(&parts(http::Request::get("http://a/").header(HOST, "b"))).is_err());
-        assert!(host(&parts(http::Request::get("/").header(HOST, "u@a"))).is_err());
+        for bad in ["u@a", ".", "..", "a..", "a..b", ".a"] {
+            assert!(host(&parts(http::Request::get("/").header(HOST, bad))).is_err(), "{bad}");
+        }
     }
 
     #[test]

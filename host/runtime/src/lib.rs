@@ -46,6 +46,38 @@ mod store;
 mod turns;
 mod wire;
 
+/// What the fuzz targets ask of the line's steps. No promise is made of it.
+#[doc(hidden)]
+pub mod doors {
+    use crate::{Client, Facts, House, Peer, Route, facts, wire};
+    use http::Method;
+    use http::request::Parts;
+
+    /// The one spelling of a path; what is wrong with it otherwise.
+    pub fn read_path(text: &str) -> Result<String, &'static str> {
+        facts::path(text).map_err(|unreadable| unreadable.0)
+    }
+
+    /// What the gate sees of a request, and the head that the app gets.
+    pub fn facts(
+        mut parts: Parts,
+        peer: &Peer,
+        route: &Route,
+        clients: &[Client],
+    ) -> Result<(Facts, Parts), &'static str> {
+        let target = facts::Target::of(&parts, peer).map_err(|unreadable| unreadable.0)?;
+        wire::clean_request_headers(&mut parts.headers);
+        let facts = facts::facts(&parts, peer, &target, route, clients).map_err(|unreadable| unreadable.0)?;
+        parts.uri = target.uri;
+        Ok((facts, parts))
+    }
+
+    /// The route for a request in one spelling.
+    pub fn routed<'a>(house: &'a House, host: &str, path: &str, method: &Method) -> Option<&'a Route> {
+        house.route(host, path, method).map(|entry| &entry.route)
+    }
+}
+
 pub use account::{Spent, Used};
 pub use audit::{AuditError, AuditLog};
 pub use bindings::{Actor, ActorKind, Entry, Facts, Outcome, Usage};

@@ -67,7 +67,8 @@ impl TryFrom<String> for Name {
 /// A text that is no name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is not a name: use 1 to 63 lower-case letters, digits and dashes, with no dash at either end"
+    "`{}` is not a name: use 1 to 63 lower-case letters, digits and dashes, with no dash at either end",
+    text.escape_debug()
 )]
 pub struct NameError {
     text: String,
@@ -85,5 +86,11 @@ mod tests {
         for bad in ["", "-a", "a-", "A", "a/b", "a.b", "ä", "a b", "a\0", &"x".repeat(64)] {
             assert!(Name::new(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_no_name_is_shown_on_one_line() {
+        let error = Name::new("a\n\u{1b}[2J").unwrap_err().to_string();
+        assert!(error.starts_with("`a\\n\\u{1b}[2J` is not a name"), "{error}");
     }
 }

@@ -17,17 +17,12 @@ const HOP_BY_HOP: [HeaderName; 5] = [CONNECTION, TE, TRAILER, TRANSFER_ENCODING,
 const HOP_BY_HOP_OLD: [&str; 4] =
     ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"];
 
-/// Headers that say where a request came from. A client's are dropped; the host sets its own.
-const FORWARDED: [&str; 8] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-real-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-];
+/// Headers that say where a request came from, besides `x-forwarded-…`. A client's are dropped; the host sets its own.
+const FORWARDED: [&str; 6] =
+    ["forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip"];
+
+/// Whatever begins so is for a proxy to say: the prefix of a path, or even who the user is.
+const FORWARDED_ALL: &str = "x-forwarded-";
 
 /// Headers that only the host writes begin so.
 const OURS: &str = "tollgate-";
@@ -62,7 +57,8 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
 /// pretend to come from the host.
 pub(crate) fn clean_request_headers(headers: &mut HeaderMap) {
     drop_hop_by_hop(headers);
-    drop_ours(headers);
+    drop_all(headers, OURS);
+    drop_all(headers, FORWARDED_ALL);
     for name in FORWARDED {
         headers.remove(name);
     }
@@ -77,10 +73,11 @@ pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
     }
 }
 
-fn drop_ours(headers: &mut HeaderMap) {
-    let ours: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(OURS)).cloned().collect();
-    for name in ours {
+/// Drops the headers whose names begin so.
+fn drop_all(headers: &mut HeaderMap, start: &str) {
+    let named: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with(start)).cloned().collect();
+    for name in named {
         headers.remove(name);
     }
 }
@@ -126,7 +123,7 @@ pub(crate) fn response_from_guest(
         return Err(Fault::BadResponse);
     }
     drop_hop_by_hop(headers);
-    drop_ours(headers);
+    drop_all(headers, OURS);
     set(headers, REQUEST_ID, request_id);
     for (name, value) in rate_headers {
         if let Ok(name) = name.parse::<HeaderName>() {

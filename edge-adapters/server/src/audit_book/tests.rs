@@ -223,11 +223,14 @@ async fn while_the_log_fails_nothing_is_admitted_and_nothing_is_lost() {
     }
     let refused = book.admitted(&entry("b", Outcome::Interrupted)).unwrap_err();
     assert_eq!(refused.to_string(), "the audit log can't be written: disk full");
+    let unanswered = book.settle(entry("b", Outcome::Refused("audit-unavailable".to_owned()))).await;
+    assert!(unanswered.is_err(), "whoever is refused does not wait for the disk");
     disk.gate.as_ref().unwrap().add_permits(10);
     assert_eq!(settled.await.unwrap(), 0);
-    assert_eq!(disk.ids(), ["a"]);
     assert!(book.ready().is_ok());
-    book.admitted(&entry("b", Outcome::Interrupted)).unwrap();
+    book.admitted(&entry("c", Outcome::Interrupted)).unwrap();
+    book.settle(entry("c", Outcome::Answered(200))).await.unwrap();
+    assert_eq!(disk.ids(), ["a", "b", "c"]);
 }
 
 #[tokio::test]
