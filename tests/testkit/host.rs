@@ -217,9 +217,6 @@ impl Process {
     pub fn client(&self) -> Client<HttpConnector, Full<Bytes>> {
         Client::builder(TokioExecutor::new()).build_http()
     }
-    pub fn site(&self) -> &Site {
-        self.site.as_ref().unwrap()
-    }
     pub fn log(&self) -> Log {
         Log::of(self.site().path())
     }

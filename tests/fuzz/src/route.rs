@@ -26,7 +26,7 @@ pub fn run(data: &[u8]) {
         clients: Vec::new(),
     };
     let wanted: Vec<Known> = routes.iter().map(Known::of).collect();
-    let house = House::new(vec![tenant], routes, None);
+    let house = House::new(vec![tenant], routes);
     let collides =
         wanted.iter().enumerate().any(|(place, one)| wanted[..place].iter().any(|other| one.meets(other)));
     let house = match house {

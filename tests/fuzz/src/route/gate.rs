@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use tollgate_runtime::{
     Backend, Capacity, Compiler, Gate, GateParts, GateSetting, Manifest, Name, Runtime, RuntimeOptions,
-    Schedule,
+    Schedule, TenantTotals,
 };
 use tollgate_server::{MemoryBuckets, Outbound, OutboundOptions, StoreLimits, Stores};
 use tollgate_trust::root::key_entry;
@@ -22,7 +22,7 @@ fn load() -> Arc<Gate> {
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let cache = tempfile::tempdir().unwrap();
     let runtime = Runtime::start(RuntimeOptions {
-        capacity: Capacity { instances: 1, memory_bytes: 1 << 20, gate_instances: 1, resident_bytes: 0 },
+        capacity: Capacity { instances: 1, memory_bytes: 1 << 20, gate_instances: 1, ..Capacity::default() },
         schedule: Schedule::default(),
         compiler: Compiler::Here,
         cache: cache.path().join("cache"),
@@ -31,6 +31,7 @@ fn load() -> Arc<Gate> {
     })
     .unwrap();
     let setting = GateSetting {
+        totals: TenantTotals::default(),
         tenant: Name::new("acme").unwrap(),
         policy: Vec::new(),
         buckets: Vec::new(),
