@@ -193,3 +193,81 @@ fn a_policy_that_errs_denies() {
     let answer = host.ask(Request::get("/")).expect_problem(403, "denied").expect_audit("denied");
     assert!(answer.record().metadata("policy-error").is_some(), "{}", answer.record().0);
 }
+
+/// A tenant whose policy engine does as the path says, and one that has nothing to do with it.
+fn with_a_hostile_policy(failure: &str) -> Host {
+    let route = format!("failure = \"{failure}\"");
+    Case::new()
+        .tenant(Tenant::new("acme").own_policy("hostile-policy", "").app(App::guest("echo").route(&route)))
+        .tenant(Tenant::new("quiet").app(App::guest("echo")))
+        .start()
+}
+
+/// Asks until the pause after a failure is over.
+fn served_again(host: &Host) -> bool {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while std::time::Instant::now() < end {
+        if host.ask(Request::get("/")).status() == 200 {
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn a_policy_engine_that_fails_closes_its_own_tenants_routes_and_is_made_anew() {
+    let host = with_a_hostile_policy("closed");
+    host.ask(Request::get("/")).expect_status(200);
+    for way in ["trap", "loop", "grow"] {
+        let answer = host.ask(Request::get(format!("/{way}"))).expect_problem(503, "gate-failed");
+        let reason =
+            answer.expect_audit("refused:gate-failed").record().metadata("gate-error").unwrap().to_owned();
+        assert!(!reason.is_empty() && reason.len() <= 512, "{way}: {reason}");
+        host.ask(Request::get("/").header("host", "quiet.test")).expect_status(200);
+        assert!(served_again(&host), "after {way}");
+    }
+    let talk = host.ask(Request::get("/talk")).expect_problem(403, "denied");
+    let said: usize = talk.record().policies().iter().map(|policy| policy.len()).sum();
+    assert!(said <= 512, "{said} bytes in the record");
+}
+
+#[test]
+fn a_policy_engine_that_fails_opens_a_route_that_says_so_and_the_record_tells() {
+    let host = with_a_hostile_policy("open");
+    for way in ["trap", "loop", "grow"] {
+        let answer =
+            host.ask(Request::get(format!("/{way}"))).expect_status(200).expect_audit("answered:200");
+        assert_eq!(answer.record().metadata("gate"), Some("failed-open"), "{way}");
+        host.ask(Request::get("/").header("host", "quiet.test")).expect_status(200);
+    }
+    // It said no, and was not down: also an open route holds to that.
+    assert!(served_again(&host));
+    host.ask(Request::get("/talk")).expect_status(403);
+}
+
+#[test]
+fn many_requests_to_a_policy_engine_that_loops_leave_the_other_tenant_its_gate() {
+    let host = with_a_hostile_policy("closed");
+    let statuses = std::thread::scope(|scope| {
+        let loops: Vec<_> =
+            (0..16).map(|_| scope.spawn(|| host.ask(Request::get("/loop")).status())).collect();
+        for _ in 0..20 {
+            host.ask(Request::get("/").header("host", "quiet.test")).expect_status(200);
+        }
+        loops.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(statuses.iter().all(|status| *status == 503), "{statuses:?}");
+    assert!(served_again(&host));
+}
+
+#[test]
+fn a_policy_engine_that_can_not_be_configured_takes_its_own_tenant_away() {
+    for way in ["trap", "loop"] {
+        let host = Case::new()
+            .tenant(Tenant::new("acme").own_policy("hostile-policy", way).app(App::guest("echo")))
+            .tenant(Tenant::new("quiet").app(App::guest("echo")))
+            .start();
+        assert!(host.running().troubles().join("\n").contains("acme"), "{way}");
+        host.ask(Request::get("/").header("host", "quiet.test")).expect_status(200);
+    }
+}

@@ -4,6 +4,7 @@
 mod attacks;
 mod bombs;
 
+use std::time::Duration;
 use testkit::{Case, Siege, Strictness};
 
 /// All of it against one process.
@@ -46,7 +47,25 @@ fn files_that_take_all_that_a_compiler_may_take_disturb_nobody() {
 }
 
 #[test]
-#[ignore = "a run that ends before there is an instance has no figures in its record but its clocks"]
+#[ignore = "takes minutes: five hundred deploys under load"]
+fn five_hundred_deploys_leave_nothing_behind() {
+    let mut siege = Siege::lay(&[], Strictness::ordinary());
+    siege.cycles(500);
+    let complaints = siege.complaints();
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+#[ignore = "takes half an hour"]
+fn half_an_hour_of_hostile_and_honest_load_leaves_nothing_behind() {
+    let attacks = attacks::all();
+    let mut siege = Siege::lay(&attacks, Strictness::ordinary());
+    siege.endure(&attacks, Duration::from_secs(1_800));
+    let complaints = siege.complaints();
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
 fn a_start_function_that_is_stopped_says_what_it_used() {
     let answer = Case::guest("spin_in_start").limits("fuel = 1_000_000").get("/");
     let record = answer.expect_audit("failed:out-of-fuel").record().clone();

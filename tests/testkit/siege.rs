@@ -4,6 +4,8 @@
 //! looks at the answers, the records, the neighbour and the host, and notes what is not as it should be; in the end it
 //! has a table and a list of complaints.
 
+mod endure;
+
 use crate::attack::{Attack, Evidence};
 use crate::case::{App, Case, Tenant};
 use crate::files::{key, sign_as_importing};

@@ -13,7 +13,8 @@ use wasmtime_wasi_http::handler::{Prepared, Proxy};
 /// An instance that waits for its next request.
 pub(crate) struct Idle {
     pub(crate) store: Store<State>,
-    pub(crate) proxy: Proxy,
+    /// None until the instance is made, and when it could not be: the store still knows what that took.
+    pub(crate) proxy: Option<Proxy>,
     pub(crate) log: Arc<GuestLog>,
     pub(crate) uses: u32,
 }
@@ -69,7 +70,7 @@ impl Idle {
         request: http::Request<WasiBody>,
         sender: futures::channel::oneshot::Sender<wasmtime::Result<http::Response<WasiBody>>>,
     ) -> wasmtime::Result<()> {
-        let proxy = &self.proxy;
+        let proxy = self.proxy.as_ref().ok_or_else(|| wasmtime::format_err!("there is no instance"))?;
         let run = async |accessor: &wasmtime::component::Accessor<State>| {
             let prepared = accessor.with(|mut store| {
                 Prepared::new(store.as_context_mut(), proxy, request, State::http_uncounted, sender)

@@ -146,7 +146,7 @@ impl Default for TenantTotals {
             queued_requests: 100,
             queue_wait: Duration::from_secs(1),
             outgoing_connections: 64,
-            memory_bytes: 2 << 30,
+            memory_bytes: 4 << 30,
             instances: 200,
             egress_bytes_per_hour: 10 << 30,
         }

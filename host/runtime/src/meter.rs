@@ -263,8 +263,9 @@ impl Meter {
 
     /// As [`Meter::hold`], for what the engine asks before it grows a memory or table, and may then fail to.
     fn grow(&mut self, bytes: usize) -> wasmtime::Result<bool> {
-        self.memory.pending = bytes;
-        Ok(self.memory.hold(bytes, self.limits.memory_bytes)?)
+        let held = self.memory.hold(bytes, self.limits.memory_bytes)?;
+        self.memory.pending = if held { bytes } else { 0 };
+        Ok(held)
     }
 }
 

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Instant;
 use tokio::sync::oneshot;
+use wasmtime::Store;
 use wasmtime_wasi::{FsPerms, WasiCtx};
 use wasmtime_wasi_http::WasiBody;
 
@@ -87,11 +88,16 @@ impl App {
         let request = std::mem::take(&mut job.request);
         let (stop, body_end) = {
             let work = async {
-                let idle = match &mut slot {
-                    Some(idle) => idle.begin(&clock, &job.request_id)?,
-                    None => slot.insert(self.instantiate(&clock, &log).await?),
-                };
-                idle.answer(request, sender).await
+                match &mut slot {
+                    Some(idle) => {
+                        idle.begin(&clock, &job.request_id)?;
+                    }
+                    None => self.instantiate(&mut slot, &clock, &log).await?,
+                }
+                match &mut slot {
+                    Some(idle) => idle.answer(request, sender).await,
+                    None => Ok(()),
+                }
             };
             let mut work = pin!(metered(&clock, &self.limits, Some(&self.account.turns), work));
             let mut head = Some(head);
@@ -191,9 +197,10 @@ impl App {
     async fn prepare(&self) -> Result<Idle, Fault> {
         let clock = Arc::new(RunClock::start(Instant::now()));
         let log = GuestLog::new(&self.tenant, &self.name, &self.limits, "none");
-        let made = self.instantiate(&clock, &log);
+        let mut slot = None;
+        let made = self.instantiate(&mut slot, &clock, &log);
         match metered(&clock, &self.limits, Some(&self.account.turns), made).await {
-            Ok(Ok(idle)) => Ok(idle),
+            Ok(Ok(())) => slot.ok_or(Fault::Host),
             Ok(Err(error)) => Err(Fault::of(&error, false)),
             Err(breach) => Err(breach.into()),
         }
@@ -227,6 +234,7 @@ impl App {
                     self.idle.put(idle, IDLE_MOST);
                 }
             }
+            Mode::Reset if idle.proxy.is_none() => {}
             Mode::Reset => {
                 drop(idle);
                 let app = self.clone();
@@ -255,17 +263,37 @@ impl App {
         }
     }
 
-    /// Makes an instance. When the pool is full, what other apps keep idle goes first.
-    async fn instantiate(&self, clock: &Arc<RunClock>, log: &Arc<GuestLog>) -> wasmtime::Result<Idle> {
-        match self.instantiate_once(clock, log).await {
+    /// Makes an instance, in the slot from the first instruction on: what a start function took that was stopped is in
+    /// there too. When the pool is full, what other apps keep idle goes first.
+    async fn instantiate(
+        &self,
+        slot: &mut Option<Idle>,
+        clock: &Arc<RunClock>,
+        log: &Arc<GuestLog>,
+    ) -> wasmtime::Result<()> {
+        match self.instantiate_once(slot, clock, log).await {
             Err(error) if self.runtime.shelves.make_room(EngineKind::Apps, &self.tenant, &error) => {
-                self.instantiate_once(clock, log).await
+                *slot = None;
+                self.instantiate_once(slot, clock, log).await
             }
             made => made,
         }
     }
 
-    async fn instantiate_once(&self, clock: &Arc<RunClock>, log: &Arc<GuestLog>) -> wasmtime::Result<Idle> {
+    async fn instantiate_once(
+        &self,
+        slot: &mut Option<Idle>,
+        clock: &Arc<RunClock>,
+        log: &Arc<GuestLog>,
+    ) -> wasmtime::Result<()> {
+        let store = self.store(clock, log)?;
+        let idle = slot.insert(Idle { store, proxy: None, log: log.clone(), uses: 0 });
+        idle.proxy = Some(self.pre.instantiate_async(&mut idle.store).await?);
+        Ok(())
+    }
+
+    /// A store with everything that the app was given, and every limit armed.
+    fn store(&self, clock: &Arc<RunClock>, log: &Arc<GuestLog>) -> wasmtime::Result<Store<State>> {
         let engine = &self.runtime.engines.apps;
         let streams = StreamBytes { cli: log.bytes(), http_outgoing: Arc::default() };
         let meter = Meter::new(engine, self.runtime.schedule.clone(), self.limits.clone(), clock.clone());
@@ -287,9 +315,7 @@ impl App {
             config: self.config.clone(),
             signer: None,
         });
-        let mut store = armed(engine, state)?;
-        let proxy = self.pre.instantiate_async(&mut store).await?;
-        Ok(Idle { store, proxy, log: log.clone(), uses: 0 })
+        armed(engine, state)
     }
 
     /// Why the run ended badly, if it did.
