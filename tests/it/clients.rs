@@ -288,7 +288,7 @@ fn a_stream_that_is_reset_at_any_stage_gives_its_place_back_and_is_recorded_once
             client.send(frame(HEADERS, flags, 1, &request(method, path, &[])));
             if answered {
                 while client.streams.get(&1).is_none_or(|seen| seen.status.is_none()) {
-                    client.next().expect("a head");
+                    client.receive().expect("a head");
                 }
             } else {
                 under_way(&host);

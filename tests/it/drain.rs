@@ -40,7 +40,7 @@ impl UnderWay {
         assert!(http1.iter_mut().all(Http1::has_head));
         for client in &mut http2 {
             while client.streams.values().filter(|seen| seen.status == Some(200)).count() < STREAMS as usize {
-                client.next().expect("a head");
+                client.receive().expect("a head");
             }
         }
         Self { http1, http2 }
@@ -116,7 +116,7 @@ fn a_request_on_an_open_connection_is_not_lost_when_the_host_stops() {
     assert!(other.has_head());
     process.terminate();
     while client.goaway.is_none() {
-        client.next().expect("a farewell");
+        client.receive().expect("a farewell");
     }
     // Sent before the host can have known: it is answered, or refused in a way that says to ask again elsewhere.
     client.get(3, "/?n=1&ms=1");

@@ -86,7 +86,9 @@ fn observe(client: &mut Http2, may_go_on: bool) -> Answer {
     let mark = |number: u8| frame(PING, 0, 0, &[number; 8]);
     client.send(mark(1));
     loop {
-        let Some(frame) = client.next() else { return if client.goaway.is_some() { worst } else { Closed } };
+        let Some(frame) = client.receive() else {
+            return if client.goaway.is_some() { worst } else { Closed };
+        };
         match frame {
             // Said to a client that is only asked to leave.
             Frame::GoAway { code: 0, .. } => {}
@@ -182,7 +184,7 @@ fn settings_and_pings_are_answered_in_order_and_pings_with_their_text() {
     client.send(frame(PING, 0xfe, 0, b"unknown!"));
     let mut came = Vec::new();
     while came.len() < 4 {
-        match client.next().expect("a frame") {
+        match client.receive().expect("a frame") {
             Frame::Settings { ack: true } => came.push("settings".to_owned()),
             Frame::Ping { ack: true, text } => came.push(String::from_utf8(text).unwrap()),
             _ => {}
@@ -204,7 +206,7 @@ fn a_response_keeps_to_the_windows_that_the_client_gives() {
         client.send(frame(PING, 0, 0, &[7; 8]));
         let (mut ponged, mut bytes) = (false, 0);
         while !ponged || bytes < sum {
-            ponged |= matches!(client.next(), Some(Frame::Ping { ack: true, .. }));
+            ponged |= matches!(client.receive(), Some(Frame::Ping { ack: true, .. }));
             bytes = client.streams.get(&1).map_or(0, |seen| seen.body.len());
         }
         assert_eq!(bytes, sum, "never more than there is room for");
@@ -222,7 +224,7 @@ fn a_preface_that_comes_byte_by_byte_is_a_preface() {
         client.send([*byte]);
     }
     client.send(testkit::http2::settings(&[]));
-    while !matches!(client.next().expect("settings"), Frame::Settings { ack: false }) {}
+    while !matches!(client.receive().expect("settings"), Frame::Settings { ack: false }) {}
     client.send(frame(4, ACK, 0, &[]));
     client.get(1, "/");
     assert_eq!(client.response(1).status, Some(200));

@@ -174,7 +174,7 @@ impl Http2 {
         // Without a table, each head says its status in full.
         let first = settings(&[(HEADER_TABLE_SIZE, 0), (INITIAL_WINDOW_SIZE, initial_window)]);
         this.send([PREFACE, &first].concat());
-        while !matches!(this.next().expect("settings"), Frame::Settings { ack: false }) {}
+        while !matches!(this.receive().expect("settings"), Frame::Settings { ack: false }) {}
         this.send(frame(SETTINGS, ACK, 0, &[]));
         this
     }
@@ -199,7 +199,7 @@ impl Http2 {
 
     /// Waits until the host has closed the connection.
     pub fn wait_for_close(&mut self) {
-        while self.next().is_some() {}
+        while self.receive().is_some() {}
     }
 
     /// Writes this again and again, reads nothing, and returns once the host has ended the connection. False when it
@@ -225,7 +225,7 @@ impl Http2 {
             let _ = writer.write_all(&[&bytes[..], &frame(PING, 0, 0, mark)].concat());
         });
         let taken = loop {
-            match self.next() {
+            match self.receive() {
                 None => break false,
                 Some(Frame::Ping { ack: true, text }) if text == mark => break true,
                 Some(_) => {}
@@ -244,7 +244,7 @@ impl Http2 {
             {
                 return seen.clone();
             }
-            if self.next().is_none() {
+            if self.receive().is_none() {
                 return self.streams.get(&stream).cloned().unwrap_or_default();
             }
         }
@@ -252,7 +252,7 @@ impl Http2 {
 
     /// The next frame. None once the connection is at its end.
     #[track_caller]
-    pub fn next(&mut self) -> Option<Frame> {
+    pub fn receive(&mut self) -> Option<Frame> {
         let frame = loop {
             if let Some(frame) = self.take() {
                 break frame;
