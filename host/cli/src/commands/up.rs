@@ -63,7 +63,10 @@ pub(super) fn run(args: &UpArgs, environment: Environment, output: &mut Output) 
     let config = Config::read(&args.config.config).map_err(config_failure)?;
     output.warnings(&config.warnings);
     raise_descriptor_limit(output);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // A thread that has guests to run looks for arrivals after each of them: one turn of a guest may take a tick, and
+    // by default there would be 61 turns in between.
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.enable_all().event_interval(1).global_queue_interval(1).build()?;
     let served = runtime.block_on(serve(config, args.json, environment, output));
     // What was cut short by a second signal is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));
