@@ -12,7 +12,8 @@ fn siege(strictness: Strictness, bombs: Vec<(&str, Vec<u8>)>) {
     let attacks = attacks::all();
     let mut siege = Siege::lay(&attacks, strictness);
     println!(
-        "attack | answers; records | ms beyond the limit | neighbour's p99 in ms: before, during, ratio × requests - errors | MiB: before, peak, after"
+        "attack | answers; records | ms beyond the limit | neighbour in ms: p50 before, during; p99 before, during, \
+         ratio × requests - errors | MiB: before, peak, after"
     );
     for attack in &attacks {
         println!("{}", siege.run(attack));

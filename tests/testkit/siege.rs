@@ -36,11 +36,6 @@ const CLIENTS: u64 = 4;
 /// What a host may take beyond the sum of the configured limits.
 const SLACK: u64 = 64 << 20;
 
-/// Memory that an allocator may keep after an attack, beside a twentieth of what there was; and after a reload, for
-/// which more threads are at work.
-const KEPT: u64 = 32 << 20;
-const KEPT_BY_RELOAD: u64 = 80 << 20;
-
 /// How long the memory may take to come back.
 const BACK_WITHIN: Duration = Duration::from_secs(10);
 
@@ -57,6 +52,10 @@ pub struct Strictness {
     pub before: usize,
     /// How far beyond its limit a run may go by its clock.
     pub late: Duration,
+    /// Memory that an allocator may keep after an attack, beside a twentieth of what there was; and after a reload, for
+    /// which more threads are at work.
+    pub kept: u64,
+    pub kept_by_reload: u64,
     /// How long a hostile file may take to be served or refused.
     pub deployed: Duration,
     /// How many times the neighbour's 99th percentile may become; none when only errors count.
@@ -66,8 +65,16 @@ pub struct Strictness {
 impl Strictness {
     /// For every day, on a machine that has other work: nothing that depends on its speed.
     pub fn ordinary() -> Self {
-        let (late, deployed) = (Duration::from_secs(2), Duration::from_secs(60));
-        Self { requests: 4, lasting: Duration::ZERO, before: 24, late, deployed, slower: None }
+        Self {
+            requests: 4,
+            lasting: Duration::ZERO,
+            before: 24,
+            late: Duration::from_secs(2),
+            kept: 32 << 20,
+            kept_by_reload: 192 << 20,
+            deployed: Duration::from_secs(60),
+            slower: None,
+        }
     }
     /// As ordinary, for files that take what a compiler may take.
     pub fn patient() -> Self {
@@ -75,9 +82,16 @@ impl Strictness {
     }
     /// For a machine of its own.
     pub fn measured() -> Self {
-        let (late, deployed) = (Duration::from_millis(100), Duration::from_secs(10));
-        let lasting = Duration::from_secs(2);
-        Self { requests: 16, lasting, before: 400, late, deployed, slower: Some(2.0) }
+        Self {
+            requests: 16,
+            lasting: Duration::from_secs(2),
+            before: 400,
+            late: Duration::from_millis(100),
+            kept: 16 << 20,
+            kept_by_reload: 32 << 20,
+            deployed: Duration::from_secs(10),
+            slower: Some(2.0),
+        }
     }
 }
 
@@ -158,7 +172,7 @@ impl Siege {
         if let Some(Err(complaint)) = attack.look.map(|look| look(&evidence)) {
             verdict.complain(complaint);
         }
-        self.judge(verdict, said, [rss, peak], CLIENTS * MEMORY + SLACK, KEPT)
+        self.judge(verdict, said, [rss, peak], CLIENTS * MEMORY + SLACK, strictness.kept)
     }
 
     /// Deploys a component while the neighbour is served, and takes it away again: it must be served or refused.
@@ -203,7 +217,7 @@ impl Siege {
         verdict.answers = outcome.unwrap_or_default();
         verdict.clock = format!("{took:.1?}");
         verdict.neighbour(&quiet, &pulse, self.strictness.slower);
-        self.judge(verdict, said, [rss, peak], DEPLOY_MEMORY, KEPT_BY_RELOAD)
+        self.judge(verdict, said, [rss, peak], DEPLOY_MEMORY, self.strictness.kept_by_reload)
     }
 
     /// Waits until an app is served or refused, and says which.
@@ -237,7 +251,8 @@ impl Siege {
                 self.complaints.push(format!("{name}: {sent} requests have {recorded} records in the end"));
             }
         }
-        let (first, most) = (self.at_first, Bytes(self.at_first.0 + self.at_first.0 / 20 + KEPT_BY_RELOAD));
+        let (first, most) =
+            (self.at_first, Bytes(self.at_first.0 + self.at_first.0 / 20 + self.strictness.kept_by_reload));
         let last = self.footprint.settle(most, BACK_WITHIN);
         if last > most {
             self.complaints.push(format!("{first} MiB were resident at first, and {last} in the end"));

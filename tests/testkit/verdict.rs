@@ -22,7 +22,7 @@ pub(crate) struct Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, answers, clock, neighbour, memory, complaints } = self;
-        write!(f, "{name:<22} | {answers:<48} | {clock:<22} | {neighbour:<26} | {memory}")?;
+        write!(f, "{name:<22} | {answers:<48} | {clock:<22} | {neighbour:<40} | {memory}")?;
         complaints.iter().try_for_each(|complaint| write!(f, "\n    ! {complaint}"))
     }
 }
@@ -120,14 +120,18 @@ impl Verdict {
         for error in quiet.errors.iter().chain(&pulse.errors).take(2) {
             self.complain(format!("the neighbour got an error: {error}"));
         }
-        let millis = |pulse: &Pulse| pulse.percentile(99).as_secs_f64() * 1_000.0;
-        let (before, during) = (millis(quiet), millis(pulse));
+        let millis = |pulse: &Pulse, percent| pulse.percentile(percent).as_secs_f64() * 1_000.0;
+        let (before, during) = (millis(quiet, 99), millis(pulse, 99));
+        let (half_before, half_during) = (millis(quiet, 50), millis(pulse, 50));
         let ratio = during / before.max(0.001);
         if slower.is_some_and(|most| ratio > most) {
             self.complain(format!("the neighbour's p99 was {before:.1} ms and became {during:.1} ms"));
         }
         let errors = quiet.errors.len() + pulse.errors.len();
-        self.neighbour = format!("{before:.1}, {during:.1}, {ratio:.1} × {} - {errors}", pulse.requests());
+        let requests = pulse.requests();
+        self.neighbour = format!(
+            "{half_before:.1}, {half_during:.1}; {before:.1}, {during:.1}, {ratio:.1} × {requests} - {errors}"
+        );
     }
 
     /// What was resident before it, at most, and after it; and what may have been.
