@@ -24,7 +24,7 @@ mod log;
 
 pub use answer::{Answer, Body};
 pub use case::{App, Case, Site, Tenant};
-pub use files::{binary, guest, key, sign, sign_as_importing, workspace};
+pub use files::{binary, guest, key, sign, sign_as_importing, sign_until, workspace};
 pub use host::{Host, Process};
 pub use http2::Http2;
 pub use log::{Log, Record};
