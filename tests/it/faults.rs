@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use testkit::{Answer, App, Case, Log, Process, Site, Tenant, binary, guest, key, sign};
+use testkit::{Answer, App, Case, Log, Process, Site, Tenant, binary, guest, key, sign, sign_until};
 
 /// System calls of a running host that go wrong on some files, until it is dropped.
 struct Fault(Child);
@@ -223,6 +223,20 @@ fn a_damaged_database_is_named_and_the_host_does_not_start_on_it() {
     assert!(said.contains("tollgate.sqlite") && !said.contains("panicked"), "{said}");
 }
 
+#[test]
+fn a_database_that_is_removed_under_the_host_takes_no_more_counts() {
+    let process = counting_on_disk().spawn();
+    of(&process, "acme").expect_status(200);
+    std::fs::remove_file(process.site().path().join("state/tollgate.sqlite")).unwrap();
+    let closed = of(&process, "acme").expect_problem(503, "gate-failed").request_id();
+    of(&process, "globex").expect_status(200);
+    let stderr = process.stderr();
+    assert!(stderr.contains("was removed or replaced while it was open"), "{stderr}");
+    let site = settle_accounts(process, &[(closed, "refused:gate-failed")]);
+    let process = Process::again(site);
+    of(&process, "acme").expect_status(200);
+}
+
 /// A clock that the host sees, set by how far it is from the true one, in seconds.
 struct Clock(PathBuf);
 
@@ -285,6 +299,23 @@ fn a_clock_that_jumps_neither_gives_more_than_the_quota_nor_breaks_the_log() {
             Log::of(site.path()).records().iter().map(|record| record.text("time").to_owned()).collect();
         assert!(!times.is_sorted(), "the clock did jump: {times:?}");
     }
+}
+
+#[test]
+fn a_release_past_its_time_is_taken_out_of_service_at_the_next_reload() {
+    let (process, clock, _folder) = with_a_clock(&Case::guest("echo"));
+    process.get("/").expect_status(200);
+    let good = process.site().configuration();
+    let file = process.site().path().join("acme-web.wasm");
+    let now = jiff::Timestamp::now();
+    sign_until(&file, "test:guest", key(), now + Duration::from_secs(24 * 3_600));
+    clock.set(48 * HOUR);
+    process.site().configure(&format!("{good}\n# two days later\n"));
+    until(503, || process.get("/")).expect_problem(503, "app-refused");
+    clock.set(0);
+    process.site().configure(&format!("{good}\n# the clock was wrong\n"));
+    until(200, || process.get("/"));
+    settle_accounts(process, &[]);
 }
 
 #[test]

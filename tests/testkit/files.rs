@@ -41,25 +41,41 @@ pub fn key() -> &'static SigningKey {
 
 /// Signs a component beside its file, as `tollgate sign` would.
 pub fn sign(component: &Path, package: &str, key: &SigningKey) {
-    let inspection = Inspection::of(&std::fs::read(component).unwrap()).unwrap();
-    let imports = inspection.imports.into_iter().map(|import| import.name).collect();
-    sign_as_importing(component, package, key, imports);
+    sign_as_importing(component, package, key, imports(component));
 }
 
 /// Signs a component with imports of the test's choice.
 pub fn sign_as_importing(component: &Path, package: &str, key: &SigningKey, imports: Vec<String>) {
+    sign_release(component, package, key, |release| release.imports = imports);
+}
+
+/// Signs a component as [`sign`] would, to be loaded until then.
+pub fn sign_until(component: &Path, package: &str, key: &SigningKey, not_after: jiff::Timestamp) {
+    sign_release(component, package, key, |release| {
+        release.imports = imports(component);
+        release.not_after = Some(not_after);
+    });
+}
+
+fn imports(component: &Path) -> Vec<String> {
+    let inspection = Inspection::of(&std::fs::read(component).unwrap()).unwrap();
+    inspection.imports.into_iter().map(|import| import.name).collect()
+}
+
+fn sign_release(component: &Path, package: &str, key: &SigningKey, change: impl FnOnce(&mut Release)) {
     let (name, version) = package.split_once('@').unwrap_or((package, "1.0.0"));
     let bytes = std::fs::read(component).unwrap();
-    let release = Release {
+    let mut release = Release {
         package: name.parse().unwrap(),
         version: version.parse().unwrap(),
         world: "wasi:http/proxy@0.2.0".into(),
-        imports,
+        imports: Vec::new(),
         not_before: jiff::Timestamp::UNIX_EPOCH,
         not_after: None,
         sequence: 1,
         supersedes: None,
     };
+    change(&mut release);
     let envelope = sign_bytes(&bytes, release, key).unwrap();
     write_envelope(component, &envelope).unwrap();
 }

@@ -5,6 +5,7 @@
 //! threads and bounded in number; WAL lets them read while the writer writes.
 
 mod read;
+mod same_file;
 mod schema;
 mod writer;
 
@@ -13,6 +14,7 @@ use super::{PAGE_KEYS, StoreLimits, UsageBook};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use read::Readers;
+use same_file::SameFile;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,6 +46,12 @@ pub enum SqliteError {
     /// A statement failed.
     #[error("the database failed: {0}")]
     Failed(#[from] rusqlite::Error),
+    /// Its file was removed, or another is in its place: what is written would be in no file that anybody opens again.
+    #[error("the database `{}` was removed or replaced while it was open: start the host again", path.display())]
+    Removed {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// Its thread could not be started, or is gone.
     #[error("the database's thread is not running")]
     Gone,
@@ -103,7 +111,8 @@ impl SqliteBuckets {
     pub fn open(path: &Path, limits: StoreLimits) -> Result<Self, SqliteError> {
         let connection = schema::open(path)?;
         let usage = Arc::new(Pending::default());
-        let writer = Writer::start(connection, limits, Arc::clone(&usage))?;
+        let file = SameFile::at(path)?;
+        let writer = Writer::start(connection, limits, Arc::clone(&usage), file)?;
         let readers = Readers::open(path)?;
         Ok(Self { database: Arc::new(Database { writer, readers, usage }), limits })
     }

@@ -85,7 +85,9 @@ async fn a_full_disk_is_an_error_and_what_was_there_stays() {
     let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
     connection.pragma_update_and_check(None, "max_page_count", pages + 20, |_| Ok(())).unwrap();
     let usage = Arc::new(Pending::default());
-    let writer = Writer::start(connection, StoreLimits::default(), Arc::clone(&usage)).unwrap();
+    let writer =
+        Writer::start(connection, StoreLimits::default(), Arc::clone(&usage), SameFile::at(&path).unwrap())
+            .unwrap();
     let readers = Readers::open(&path).unwrap();
     let buckets = SqliteBuckets {
         database: Arc::new(Database { writer, readers, usage }),

@@ -2,7 +2,7 @@
 
 use super::super::usage::{Pending, Sums};
 use super::super::{StoreLimits, add_decimal};
-use super::{Place, SqliteError};
+use super::{Place, SameFile, SqliteError};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::HashMap;
@@ -91,11 +91,13 @@ impl Writer {
         connection: Connection,
         limits: StoreLimits,
         usage: Arc<Pending>,
+        file: SameFile,
     ) -> Result<Self, SqliteError> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let usage_waits = Arc::new(Notify::new());
         let thread = Thread {
             connection,
+            file,
             limits,
             usage,
             usage_waits: Arc::clone(&usage_waits),
@@ -139,6 +141,7 @@ struct Known {
 
 struct Thread {
     connection: Connection,
+    file: SameFile,
     limits: StoreLimits,
     usage: Arc<Pending>,
     usage_waits: Arc<Notify>,
@@ -212,7 +215,7 @@ impl Thread {
                 self.stores.clear();
                 self.usage.restore(usage);
                 tracing::error!(target: "tollgate::store", %error, writes = batch.len(), "a commit failed");
-                let error = BucketError::from(SqliteError::from(error));
+                let error = BucketError::from(error);
                 for job in batch {
                     reply(job, Err(error.clone()));
                 }
@@ -226,7 +229,8 @@ impl Thread {
         &mut self,
         batch: &[Job],
         usage: &Sums,
-    ) -> Result<Vec<Result<Done, BucketError>>, rusqlite::Error> {
+    ) -> Result<Vec<Result<Done, BucketError>>, SqliteError> {
+        self.file.check()?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut stores =
             Books { transaction: &transaction, known: &mut self.stores, limit: self.limits.store_bytes };
