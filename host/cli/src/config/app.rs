@@ -3,7 +3,7 @@
 use super::Scope;
 use super::host::{backend, path};
 use super::limits::read_limits;
-use super::read::{Table, Value, or};
+use super::read::{Table, Value, or, shown};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -118,6 +118,7 @@ fn read_http(table: &Table<'_>) -> Option<Egress> {
         value.set(|item| {
             item.parse(|text| {
                 OriginPattern::parse(text).map_err(|error| {
+                    let text = shown(text);
                     format!("`{text}` can't be allowed: {error}; write such as \"https://api.example.com\"")
                 })
             })
