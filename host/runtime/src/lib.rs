@@ -19,6 +19,7 @@ mod gas;
 mod gate;
 mod grants;
 mod handles;
+mod headers;
 mod http;
 mod idle;
 mod inspect;
