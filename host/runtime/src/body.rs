@@ -2,7 +2,7 @@
 //! until the request's record is durable, so that whoever has a whole response has a record.
 
 use crate::fault::Fault;
-use crate::wire::clean_trailers;
+use crate::headers::clean_trailers;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;

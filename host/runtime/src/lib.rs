@@ -21,6 +21,7 @@ mod gas;
 mod gate;
 mod grants;
 mod handles;
+mod headers;
 mod http;
 mod idle;
 mod inspect;
