@@ -25,9 +25,12 @@ mod input;
 pub mod route;
 pub mod tiles;
 
+/// A target: bears any bytes, or panics.
+pub type Target = fn(&[u8]);
+
 /// Every target by name.
 #[cfg(feature = "engine")]
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("component", component::run),
     ("config", config::run),
     ("envelope", envelope::run),
@@ -89,5 +92,13 @@ mod tests {
                 assert!(std::panic::catch_unwind(|| run(&noise)).is_ok(), "{name}: {noise:?}");
             }
         }
+    }
+
+    #[test]
+    #[ignore = "an origin in `http.allow` that is none is shown as it is written, control characters and all"]
+    fn an_origin_with_a_control_character_is_shown_on_one_line() {
+        let app = "[tenants.acme.apps.web]\ncomponent = \"web.wasm\"\n";
+        let grants = "[tenants.acme.apps.web.grants]\nhttp = { allow = [\"https://a\\u0000b\"] }\n";
+        config::run(format!("{app}{grants}").as_bytes());
     }
 }

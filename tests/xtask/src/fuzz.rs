@@ -111,9 +111,11 @@ fn fuzz(binary: &Path, name: &str, seconds: u32, folder: &Path, built: &Path) ->
     command.arg(format!("-max_total_time={seconds}"));
     command.arg(format!("-timeout={INPUT_SECONDS}")).arg(format!("-rss_limit_mb={MEMORY_MIB}"));
     // With the slash at its end: what is written is named after it.
-    command
-        .arg(format!("-artifact_prefix={}/", crashes.display()))
-        .args(["-verbosity=0", "-print_final_stats=1"]);
+    command.arg(format!("-artifact_prefix={}/", crashes.display())).args([
+        "-verbosity=0",
+        "-print_funcs=0",
+        "-print_final_stats=1",
+    ]);
     command.arg(&found).arg(folder.join("corpus").join(name));
     let before = files(&crashes)?;
     let passed = command.status().with_context(|| format!("cannot start {}", binary.display()))?.success();
