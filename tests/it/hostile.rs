@@ -8,6 +8,7 @@ use std::time::Duration;
 use testkit::{Case, Siege, Strictness};
 
 /// All of it against one process.
+#[expect(clippy::print_stdout, reason = "the table is what a run is for")]
 fn siege(strictness: Strictness, bombs: Vec<(&str, Vec<u8>)>) {
     let attacks = attacks::all();
     let mut siege = Siege::lay(&attacks, strictness);

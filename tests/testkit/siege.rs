@@ -39,9 +39,6 @@ const SLACK: u64 = 64 << 20;
 /// How long the memory may take to come back.
 const BACK_WITHIN: Duration = Duration::from_secs(10);
 
-/// What a hostile file may take of memory, in the host and its compiler, beyond what there was.
-const DEPLOY_MEMORY: u64 = 512 << 20;
-
 /// How hard a siege is, and how strictly it is judged.
 #[derive(Clone, Copy)]
 pub struct Strictness {
@@ -58,6 +55,8 @@ pub struct Strictness {
     pub kept_by_reload: u64,
     /// How long a hostile file may take to be served or refused.
     pub deployed: Duration,
+    /// What it may take of memory, in the host and its compiler, beyond what there was.
+    pub deploy_memory: u64,
     /// How many times the neighbour's 99th percentile may become; none when only errors count.
     pub slower: Option<f64>,
 }
@@ -73,12 +72,14 @@ impl Strictness {
             kept: 32 << 20,
             kept_by_reload: 192 << 20,
             deployed: Duration::from_secs(60),
+            deploy_memory: 512 << 20,
             slower: None,
         }
     }
     /// As ordinary, for files that take what a compiler may take.
     pub fn patient() -> Self {
-        Self { deployed: Duration::from_secs(300), ..Self::ordinary() }
+        let deploy_memory = (1 << 30) + (64 << 20);
+        Self { deployed: Duration::from_secs(300), deploy_memory, ..Self::ordinary() }
     }
     /// For a machine of its own.
     pub fn measured() -> Self {
@@ -90,6 +91,7 @@ impl Strictness {
             kept: 16 << 20,
             kept_by_reload: 32 << 20,
             deployed: Duration::from_secs(10),
+            deploy_memory: 512 << 20,
             slower: Some(2.0),
         }
     }
@@ -217,7 +219,7 @@ impl Siege {
         verdict.answers = outcome.unwrap_or_default();
         verdict.clock = format!("{took:.1?}");
         verdict.neighbour(&quiet, &pulse, self.strictness.slower);
-        self.judge(verdict, said, [rss, peak], DEPLOY_MEMORY, self.strictness.kept_by_reload)
+        self.judge(verdict, said, [rss, peak], self.strictness.deploy_memory, self.strictness.kept_by_reload)
     }
 
     /// Waits until an app is served or refused, and says which.

@@ -19,8 +19,11 @@ const CPU_TIME: Want = Want::Problem(504, "cpu-time");
 const DEADLINE: Want = Want::Problem(504, "deadline");
 const TRAP: Want = Want::Problem(502, "trap");
 
+/// So much time that only fuel is left.
+const BY_FUEL: &str = "cpu-ms = 10_000, deadline-ms = 30_000";
+
 fn fuel(name: &'static str, guest: &'static str) -> Attack {
-    Attack::new(name, guest, OUT_OF_FUEL).figure("fuel")
+    Attack::new(name, guest, OUT_OF_FUEL).limits(BY_FUEL).figure("fuel")
 }
 
 fn cpu(name: &'static str, guest: &'static str) -> Attack {
@@ -40,7 +43,7 @@ fn loops() -> Vec<Attack> {
     vec![
         fuel("loop", "spin_forever"),
         cpu("loop-cpu", "spin_forever"),
-        Attack::new("loop-start", "spin_in_start", OUT_OF_FUEL),
+        Attack::new("loop-start", "spin_in_start", OUT_OF_FUEL).limits(BY_FUEL),
         cpu("loop-start-cpu", "spin_in_start"),
         fuel("loop-realloc", "spin_in_realloc"),
         cpu("loop-realloc-cpu", "spin_in_realloc"),
@@ -48,10 +51,12 @@ fn loops() -> Vec<Attack> {
         cpu("loop-post-return-cpu", "spin_in_post_return"),
         Attack::new("loop-in-body", "spin_forever", Want::Cut)
             .target("/?in=body")
+            .limits(BY_FUEL)
             .outcomes(&["failed:out-of-fuel"])
             .figure("fuel"),
         Attack::new("loop-after-answer", "after_response", Want::Whole(200))
             .target("/?then=spin")
+            .limits(BY_FUEL)
             .outcomes(&["failed:out-of-fuel"])
             .figure("fuel"),
         Attack::new("recursion", "deep_recursion", Want::Problem(502, "stack-overflow")),
