@@ -1,5 +1,6 @@
 //! What one tenant takes of the host at this moment, over all of its apps, and the most that it may.
 
+use crate::background::Busy;
 use crate::limits::TenantTotals;
 use crate::place::{Hall, Places};
 use crate::turns::{Queue, Turns};
@@ -17,6 +18,8 @@ pub(crate) struct Account {
     /// Where its requests run.
     pub(crate) places: Arc<Places>,
     spent: Mutex<Spent>,
+    /// Whether its guests compute for long.
+    pub(crate) busy: Busy,
     /// Its turns at the processor.
     pub(crate) turns: Arc<Queue>,
 }
@@ -71,6 +74,7 @@ impl Account {
             egress: Hourly::default(),
             places: hall.places(totals),
             spent: Mutex::default(),
+            busy: Busy::default(),
             turns: turns.queue(),
         };
         this.limit(totals);

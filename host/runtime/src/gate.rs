@@ -5,6 +5,7 @@
 //! new ones are made with growing pauses.
 
 use crate::account::{Account, Spent};
+use crate::background::LONG;
 use crate::bindings::admission::{self, GateConfig, Quota, RoutePlan};
 use crate::bindings::tollgate::gate::types;
 use crate::bindings::{Diagnostic, Entry, Facts, Usage};
@@ -356,7 +357,7 @@ impl Gate {
                 Ok(Permit { policies: Vec::new(), charges: Vec::new(), headers: Vec::new(), unchecked: true })
             }
             Ok(Err(refusal)) => Err(NotAdmitted::Refused(bounded(refusal))),
-            Err(NoAnswer::Failed(reason)) => Err(NotAdmitted::Refused(Refusal::Failed(reason))),
+            Err(NoAnswer::Failed(reason)) => Err(NotAdmitted::Refused(Refusal::Failed(short(reason)))),
         }
     }
 
@@ -417,7 +418,11 @@ impl Gate {
         let clock = Arc::new(RunClock::rough(Instant::now()));
         warm.store.data_mut().meter.begin(clock.clone(), self.limits.clone());
         warm.store.set_epoch_deadline(1);
-        let failed = match metered(&clock, &self.limits, Some(&self.account.turns), call(&mut warm)).await {
+        let answered = metered(&clock, &self.limits, Some(&self.account.turns), call(&mut warm)).await;
+        if clock.cpu() >= LONG {
+            self.account.busy.mark();
+        }
+        let failed = match answered {
             Ok(Ok(answer)) => {
                 self.health.lock().pause = None;
                 // No more than there are turns.

@@ -6,6 +6,7 @@
 
 mod account;
 mod audit;
+mod background;
 mod bindings;
 mod body;
 mod book;

@@ -132,7 +132,11 @@ impl Line {
             route = facts.route,
         );
         let exchange = Exchange { line: self.clone(), entry: entry.clone(), facts, head, ended };
-        self.exchanges.spawn(exchange.carry(parts, body, target).instrument(span));
+        let carried = exchange.carry(parts, body, target).instrument(span);
+        match entry.background() {
+            Some(threads) => self.exchanges.spawn_on(carried, threads),
+            None => self.exchanges.spawn(carried),
+        };
         match response.await {
             Ok(Head::Own(response)) => response.map(ResponseBody::ready),
             Ok(Head::Guest { response, settled, tail, bounds }) => {

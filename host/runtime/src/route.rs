@@ -9,6 +9,7 @@ use http::{HeaderName, Method};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// A tenant: its gate, its clients and its totals.
 pub struct Tenant {
@@ -142,6 +143,14 @@ pub(crate) struct Resident {
 pub(crate) struct Entry {
     pub(crate) route: Route,
     pub(crate) resident: Arc<Resident>,
+}
+
+impl Entry {
+    /// The threads that carry this tenant's requests, if not those that serve.
+    pub(crate) fn background(&self) -> Option<&Handle> {
+        let app = self.route.app.as_ref().filter(|_| self.resident.account.busy.is())?;
+        app.runtime.background.handle()
+    }
 }
 
 impl House {

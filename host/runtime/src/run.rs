@@ -1,5 +1,6 @@
 //! One run of an app: an instance, one request, and what it took.
 
+use crate::background::LONG;
 use crate::bindings::Usage;
 use crate::body::{BodyEnd, Tail};
 use crate::clock::RunClock;
@@ -105,6 +106,9 @@ impl App {
             let mut no_answer = None;
             let stop = poll_fn(|context| {
                 let polled = work.as_mut().poll(context);
+                if clock.cpu() >= LONG {
+                    self.account.busy.mark();
+                }
                 if let Some(deliver) = head.take() {
                     match Pin::new(&mut answer).poll(context) {
                         Poll::Pending => head = Some(deliver),

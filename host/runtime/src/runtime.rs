@@ -1,6 +1,7 @@
 //! What one host has once: engines, cache, prices and the adapter's services.
 
 use crate::account::{Account, Used};
+use crate::background::Background;
 use crate::cache::{CacheError, CompileCache};
 use crate::clean;
 use crate::compile::Compiler;
@@ -56,6 +57,7 @@ pub struct Runtime {
     hall: Arc<Hall>,
     turns: Arc<Turns>,
     pub(crate) pressure: Pressure,
+    pub(crate) background: Background,
 }
 
 /// A runtime that can't start.
@@ -88,6 +90,7 @@ impl Runtime {
             hall: Hall::new(options.capacity.instances as usize),
             turns: Turns::of_this_machine(),
             accounts: Mutex::default(),
+            background: Background::default(),
             pressure: Pressure::new(options.capacity.process_bytes),
             capacity: options.capacity,
             schedule: Arc::new(options.schedule),

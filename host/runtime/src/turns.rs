@@ -24,7 +24,7 @@ fn cores() -> usize {
 }
 
 /// Two tenants that have each core at work still leave a thread; the system shares the cores among threads.
-fn turns_in_all() -> usize {
+pub(crate) fn turns_in_all() -> usize {
     cores() * 2
 }
 
