@@ -6,9 +6,10 @@ use tollgate::commands::{self, Cli, Environment};
 use tollgate::output::Output;
 
 /// Many small values live for one request and are freed on another thread than made them, which the system's allocator
-/// does slowly.
+/// does slowly; and what a burst took has to go back to the system soon, also when the threads that took it sleep. How
+/// soon is set in `.cargo/config.toml`.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
