@@ -1,6 +1,5 @@
 //! What one tenant takes of the host at this moment, over all of its apps, and the most that it may.
 
-use crate::background::Busy;
 use crate::limits::TenantTotals;
 use crate::place::{Hall, Places};
 use crate::turns::{Queue, Turns};
@@ -18,8 +17,6 @@ pub(crate) struct Account {
     /// Where its requests run.
     pub(crate) places: Arc<Places>,
     spent: Mutex<Spent>,
-    /// Whether its guests compute for long.
-    pub(crate) busy: Busy,
     /// Its turns at the processor.
     pub(crate) turns: Arc<Queue>,
 }
@@ -74,7 +71,6 @@ impl Account {
             egress: Hourly::default(),
             places: hall.places(totals),
             spent: Mutex::default(),
-            busy: Busy::default(),
             turns: turns.queue(),
         };
         this.limit(totals);

@@ -5,21 +5,12 @@
 //! for longer than a tick are carried by threads that the system takes a core from at once. They get what is left,
 //! which is all of it while nobody else has work.
 
-use crate::engine::TICK;
 use crate::turns::turns_in_all;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// How much nicer these threads are than the others: they get about a tenth of a core that somebody else wants, too.
 const NICER: i32 = 10;
-
-/// How long a tenant is carried there after one of its guests has computed for long.
-const FOR: Duration = Duration::from_secs(60);
-
-/// From how much CPU time of one run on.
-pub(crate) const LONG: Duration = TICK;
 
 /// The threads; made when they are first needed.
 #[derive(Default)]
@@ -52,33 +43,5 @@ impl Drop for Background {
             // Nothing here waits for a run that is still under way: whoever stops a host has waited before.
             runtime.shutdown_background();
         }
-    }
-}
-
-/// Until when a tenant's requests are carried there.
-pub(crate) struct Busy {
-    since: Instant,
-    /// In milliseconds after `since`.
-    until: AtomicU64,
-}
-
-impl Default for Busy {
-    fn default() -> Self {
-        Self { since: Instant::now(), until: AtomicU64::new(0) }
-    }
-}
-
-impl Busy {
-    /// One of its guests has computed for long.
-    pub(crate) fn mark(&self) {
-        self.until.store(self.now().saturating_add(FOR.as_millis() as u64), Relaxed);
-    }
-
-    pub(crate) fn is(&self) -> bool {
-        self.now() < self.until.load(Relaxed)
-    }
-
-    fn now(&self) -> u64 {
-        self.since.elapsed().as_millis() as u64
     }
 }

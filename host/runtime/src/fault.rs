@@ -3,6 +3,7 @@
 use crate::account::TotalReached;
 use std::fmt;
 use wasmtime::Trap;
+use wasmtime::component::ResourceTableError;
 
 /// A limit that a run broke. Raised as an error through the engine, and found again by [`Fault::of`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub enum Fault {
     HostCalls,
     /// It needed more memory than it may have.
     OutOfMemory,
+    /// It held too many handles: resources, streams, futures or tasks.
+    Handles,
     /// Its stack overflowed.
     StackOverflow,
     /// The response body is longer than it may be.
@@ -70,6 +73,7 @@ impl Fault {
             Self::HostWait => "host-wait",
             Self::HostCalls => "host-calls",
             Self::OutOfMemory => "out-of-memory",
+            Self::Handles => "handles",
             Self::StackOverflow => "stack-overflow",
             Self::ResponseTooLarge => "response-too-large",
             Self::NoResponse => "no-response",
@@ -99,6 +103,9 @@ impl Fault {
         if cause::<wasmtime_wasi::I32Exit>(error).is_some() {
             return if memory_denied { Self::OutOfMemory } else { Self::Exit };
         }
+        if out_of_handles(error) {
+            return Self::Handles;
+        }
         match cause::<Trap>(error) {
             Some(Trap::OutOfFuel) => Self::OutOfFuel,
             Some(Trap::Interrupt) => Self::CpuTime,
@@ -123,6 +130,16 @@ impl Fault {
             None => Self::Trap,
         }
     }
+}
+
+/// The engine's text where a store has all the handles that it may. It has no type; the engine is pinned, and a test
+/// breaks this limit.
+const HANDLES_EXCEEDED: &str = "store handle limit exceeded";
+
+/// Whether there was no room for another resource of the host's, or another handle of the engine's.
+fn out_of_handles(error: &wasmtime::Error) -> bool {
+    matches!(cause::<ResourceTableError>(error), Some(ResourceTableError::Full))
+        || error.chain().any(|cause| cause.to_string().contains(HANDLES_EXCEEDED))
 }
 
 /// What an error is, or what it was caused by: the engine's handler wraps some in a message of its own.

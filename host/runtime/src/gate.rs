@@ -5,7 +5,6 @@
 //! new ones are made with growing pauses.
 
 use crate::account::{Account, Spent};
-use crate::background::LONG;
 use crate::bindings::admission::{self, GateConfig, Quota, RoutePlan};
 use crate::bindings::tollgate::gate::types;
 use crate::bindings::{Diagnostic, Entry, Facts, Usage};
@@ -20,6 +19,7 @@ use crate::names::Name;
 use crate::runtime::Runtime;
 use crate::state::{State, StoreParts};
 use crate::store::{armed, metered};
+use crate::turns::LONG;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -420,7 +420,7 @@ impl Gate {
         warm.store.set_epoch_deadline(1);
         let answered = metered(&clock, &self.limits, Some(&self.account.turns), call(&mut warm)).await;
         if clock.cpu() >= LONG {
-            self.account.busy.mark();
+            self.account.turns.computes_long();
         }
         let failed = match answered {
             Ok(Ok(answer)) => {

@@ -228,7 +228,9 @@ impl Exchange {
         let (route, tenant) = (&entry.route, &entry.resident.tenant);
         let app = route.app.clone().ok_or(End::AppRefused)?;
         if announced.is_some_and(|bytes| bytes > app.limits.request_body_bytes) {
-            return Err(End::BodyTooLarge.into());
+            let figures =
+                announced.map(|bytes| ("request-body-bytes".into(), bytes, app.limits.request_body_bytes));
+            return Err(Refused { limits: figures.into_iter().collect(), ..End::BodyTooLarge.into() });
         }
         if app.runtime.pressure.refuses() {
             return Err(End::Saturated.into());
@@ -320,9 +322,9 @@ impl Exchange {
     }
 
     fn refuse(self, refused: Refused) -> Ended {
-        let Refused { end, outcome, policies, headers, metadata, charges } = refused;
+        let Refused { end, outcome, policies, headers, metadata, limits, charges } = refused;
         let response = wire::with_headers(end.response(&self.facts.request_id), &headers);
-        let ending = Ending { metadata, charges, ..record::ending(outcome, policies) };
+        let ending = Ending { metadata, limits, charges, ..record::ending(outcome, policies) };
         Ended { response: Some(response), head: Some(self.head), ..Ended::of(ending) }
     }
 }
@@ -411,16 +413,23 @@ async fn drained(mut body: WasiBody) {
 fn ended(app: &App, ran: Ran, outcome: Outcome) -> Ending {
     let limits = &app.limits;
     let usage = Usage { bytes_out: ran.tail.bytes.load(Relaxed), ..ran.usage };
-    let limits = vec![
+    let mut figures = vec![
         ("fuel".into(), usage.fuel, limits.fuel),
         ("gas".into(), usage.gas, limits.gas),
         ("cpu-ms".into(), usage.cpu / 1_000_000, limits.cpu.as_millis() as u64),
         ("deadline-ms".into(), usage.wall / 1_000_000, limits.deadline.as_millis() as u64),
+        ("host-wait-ms".into(), ran.waited.as_millis() as u64, limits.host_wait.as_millis() as u64),
         ("memory-bytes".into(), usage.memory_bytes, limits.memory_bytes as u64),
+        ("request-body-bytes".into(), usage.bytes_in, limits.request_body_bytes),
+        ("response-body-bytes".into(), usage.bytes_out, limits.response_body_bytes),
         ("host-calls".into(), usage.host_calls, limits.host_calls),
         ("outgoing-requests".into(), u64::from(ran.outgoing_requests), u64::from(limits.outgoing_requests)),
         ("log-lines".into(), u64::from(ran.log.lines), u64::from(limits.log_lines)),
     ];
+    if ran.fault == Some(Fault::Handles) {
+        // Nobody counts them but the engine, which says only that there were too many.
+        figures.push(("handles".into(), limits.handles as u64, limits.handles as u64));
+    }
     let mut metadata = vec![
         ("component".to_owned(), app.digest().to_owned()),
         ("gas-schedule".to_owned(), app.runtime.schedule().id().to_owned()),
@@ -439,7 +448,7 @@ fn ended(app: &App, ran: Ran, outcome: Outcome) -> Ending {
     Ending {
         outcome,
         usage,
-        limits,
+        limits: figures,
         metadata,
         policies: ran.permit.policies,
         charges: ran.permit.charges,
@@ -454,6 +463,8 @@ struct Refused {
     policies: Vec<String>,
     headers: Vec<(String, String)>,
     metadata: Vec<(String, String)>,
+    /// What was asked for of a limit, and the limit.
+    limits: Vec<(String, u64, u64)>,
     charges: Vec<crate::bindings::admission::Charge>,
 }
 
@@ -466,6 +477,7 @@ impl From<End> for Refused {
             policies: Vec::new(),
             headers: Vec::new(),
             metadata: Vec::new(),
+            limits: Vec::new(),
             charges: Vec::new(),
         }
     }

@@ -148,7 +148,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// The threads that carry this tenant's requests, if not those that serve.
     pub(crate) fn background(&self) -> Option<&Handle> {
-        let app = self.route.app.as_ref().filter(|_| self.resident.account.busy.is())?;
+        let app = self.route.app.as_ref().filter(|_| self.resident.account.turns.is_busy())?;
         app.runtime.background.handle()
     }
 }

@@ -1,6 +1,5 @@
 //! One run of an app: an instance, one request, and what it took.
 
-use crate::background::LONG;
 use crate::bindings::Usage;
 use crate::body::{BodyEnd, Tail};
 use crate::clock::RunClock;
@@ -16,12 +15,13 @@ use crate::meter::{Meter, StreamBytes};
 use crate::state::{Parts, State};
 use crate::stdio::{GuestLog, LogCounts, StreamName};
 use crate::store::{armed, metered};
+use crate::turns::LONG;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use wasmtime::Store;
 use wasmtime_wasi::{FsPerms, WasiCtx};
@@ -53,6 +53,8 @@ pub(crate) struct Ran {
     /// Still to be told how the body ends.
     pub(crate) ended: oneshot::Receiver<BodyEnd>,
     pub(crate) usage: Usage,
+    /// How long it waited for the host.
+    pub(crate) waited: Duration,
     /// Goes on counting until the body has ended.
     pub(crate) tail: Arc<Tail>,
     pub(crate) calls: Vec<(Interface, u64)>,
@@ -107,7 +109,7 @@ impl App {
             let stop = poll_fn(|context| {
                 let polled = work.as_mut().poll(context);
                 if clock.cpu() >= LONG {
-                    self.account.busy.mark();
+                    self.account.turns.computes_long();
                 }
                 if let Some(deliver) = head.take() {
                     match Pin::new(&mut answer).poll(context) {
@@ -177,6 +179,7 @@ impl App {
             body_end,
             ended: job.ended,
             usage: usage(slot.as_ref(), &clock, &job.bytes_in),
+            waited: clock.waited(),
             tail: job.tail,
             calls: slot.as_ref().map(|idle| idle.store.data().meter.calls().collect()).unwrap_or_default(),
             outgoing_requests: slot.as_ref().map_or(0, |idle| idle.store.data().outgoing_requests()),

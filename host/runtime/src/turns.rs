@@ -4,14 +4,26 @@
 //! those, a neighbour's request would wait behind each of them. So whoever enters a guest takes a turn first. No
 //! tenant has more turns at one time than the machine has cores, and there are fewer in all than threads: accepting,
 //! answering and recording always find one. Who has to wait is served by tenant, one after the other.
+//!
+//! Tenants whose guests were seen to compute for longer than a tick are *busy* for a while. As long as others have
+//! requests, all busy tenants together leave a core to them, if there is more than one.
 
+use crate::engine::TICK;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+/// From how much CPU time of one run on its tenant is busy, and for how long.
+pub(crate) const LONG: Duration = TICK;
+const BUSY_FOR: Duration = Duration::from_secs(60);
+
+/// For how long after a turn of a tenant that is not busy a core is kept for such.
+const KEPT_FOR: Duration = Duration::from_millis(100);
 
 /// How many threads a runtime needs that serves: all that guests may keep busy, and one more.
 #[must_use]
@@ -31,11 +43,17 @@ pub(crate) fn turns_in_all() -> usize {
 /// All turns of one host.
 pub(crate) struct Turns {
     for_one: usize,
+    /// Turns of all busy tenants together while others have requests.
+    for_busy: usize,
+    /// Until when others are taken to have requests.
+    others: Until,
     state: Mutex<State>,
 }
 
 struct State {
     free: usize,
+    /// Taken by busy tenants.
+    busy: usize,
     /// Tenants with somebody waiting. The first is served first, and goes to the end.
     waiting: VecDeque<Arc<Queue>>,
 }
@@ -43,6 +61,7 @@ struct State {
 /// The turns of one tenant.
 pub(crate) struct Queue {
     turns: Weak<Turns>,
+    busy: Until,
     inner: Mutex<Inner>,
 }
 
@@ -55,6 +74,8 @@ struct Inner {
 /// One that waits, or waited, for a turn.
 struct Waiter {
     state: AtomicU8,
+    /// Whether the turn that was granted counts as a busy tenant's.
+    busy: AtomicBool,
     waker: Mutex<Waker>,
 }
 
@@ -68,7 +89,35 @@ pub(crate) struct Seat<'a> {
 }
 
 /// A turn. Given back when dropped.
-pub(crate) struct Turn(Arc<Queue>);
+pub(crate) struct Turn {
+    queue: Arc<Queue>,
+    busy: bool,
+}
+
+/// A time that is put off again and again.
+struct Until {
+    since: Instant,
+    /// In milliseconds after `since`.
+    end: AtomicU64,
+}
+
+impl Until {
+    fn none() -> Self {
+        Self { since: Instant::now(), end: AtomicU64::new(0) }
+    }
+
+    fn now(&self) -> u64 {
+        self.since.elapsed().as_millis() as u64
+    }
+
+    fn put_off(&self, by: Duration) {
+        self.end.store(self.now().saturating_add(by.as_millis() as u64), Relaxed);
+    }
+
+    fn is_ahead(&self) -> bool {
+        self.now() < self.end.load(Relaxed)
+    }
+}
 
 impl Turns {
     /// As many as this machine's cores ask for.
@@ -77,19 +126,27 @@ impl Turns {
     }
 
     pub(crate) fn new(for_one: usize, in_all: usize) -> Arc<Self> {
-        Arc::new(Self { for_one, state: Mutex::new(State { free: in_all, waiting: VecDeque::new() }) })
+        let state = State { free: in_all, busy: 0, waiting: VecDeque::new() };
+        let for_busy = for_one.saturating_sub(1).max(1);
+        Arc::new(Self { for_one, for_busy, others: Until::none(), state: Mutex::new(state) })
     }
 
     /// For one more tenant.
     pub(crate) fn queue(self: &Arc<Self>) -> Arc<Queue> {
-        Arc::new(Queue { turns: Arc::downgrade(self), inner: Mutex::default() })
+        Arc::new(Queue { turns: Arc::downgrade(self), busy: Until::none(), inner: Mutex::default() })
+    }
+
+    /// Whether a tenant that has so many turns may have one more now.
+    fn may_take(&self, state: &State, taken: usize, busy: bool) -> bool {
+        let room = !busy || state.busy < self.for_busy || !self.others.is_ahead();
+        state.free > 0 && taken < self.for_one && room
     }
 
     /// A turn came back, or nobody took it.
-    fn back(&self, queue: &Queue) {
+    fn back(&self, queue: &Queue, busy: bool) {
         let mut wake = Vec::new();
         let mut state = self.state.lock();
-        state.free += 1;
+        state.give(busy);
         queue.inner.lock().taken -= 1;
         // Each of those that wait is looked at once.
         for _ in 0..state.waiting.len() {
@@ -98,13 +155,15 @@ impl Turns {
             }
             let Some(next) = state.waiting.pop_front() else { break };
             let mut inner = next.inner.lock();
-            if inner.taken < self.for_one
+            let busy = next.is_busy();
+            if self.may_take(&state, inner.taken, busy)
                 && let Some(waiter) = inner.waiting.pop_front()
             {
+                waiter.busy.store(busy, Relaxed);
                 waiter.state.store(GRANTED, Relaxed);
                 wake.push(waiter);
                 inner.taken += 1;
-                state.free -= 1;
+                state.take(busy);
             }
             let more = !inner.waiting.is_empty();
             drop(inner);
@@ -119,7 +178,28 @@ impl Turns {
     }
 }
 
+impl State {
+    fn take(&mut self, busy: bool) {
+        self.free -= 1;
+        self.busy += usize::from(busy);
+    }
+
+    fn give(&mut self, busy: bool) {
+        self.free += 1;
+        self.busy -= usize::from(busy);
+    }
+}
+
 impl Queue {
+    /// One of the tenant's guests has computed for long.
+    pub(crate) fn computes_long(&self) {
+        self.busy.put_off(BUSY_FOR);
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.is_ahead()
+    }
+
     pub(crate) fn seat(self: &Arc<Self>) -> Seat<'_> {
         Seat { queue: self, waiter: None }
     }
@@ -129,23 +209,31 @@ impl Seat<'_> {
     /// A turn, now or when woken. None once the host is gone, for which nobody has to wait.
     pub(crate) fn poll_turn(&mut self, context: &Context<'_>) -> Poll<Option<Turn>> {
         let Some(turns) = self.queue.turns.upgrade() else { return Poll::Ready(None) };
+        let busy = self.queue.is_busy();
+        if !busy {
+            turns.others.put_off(KEPT_FOR);
+        }
         let mut state = turns.state.lock();
         let mut inner = self.queue.inner.lock();
         if let Some(waiter) = &self.waiter {
             if waiter.state.load(Relaxed) == GRANTED {
+                let busy = waiter.busy.load(Relaxed);
                 self.waiter = None;
-                return Poll::Ready(Some(Turn(self.queue.clone())));
+                return Poll::Ready(Some(Turn { queue: self.queue.clone(), busy }));
             }
             waiter.waker.lock().clone_from(context.waker());
             return Poll::Pending;
         }
-        if state.free > 0 && inner.taken < turns.for_one && inner.waiting.is_empty() {
-            state.free -= 1;
+        if inner.waiting.is_empty() && turns.may_take(&state, inner.taken, busy) {
+            state.take(busy);
             inner.taken += 1;
-            return Poll::Ready(Some(Turn(self.queue.clone())));
+            return Poll::Ready(Some(Turn { queue: self.queue.clone(), busy }));
         }
-        let waiter =
-            Arc::new(Waiter { state: AtomicU8::new(WAITING), waker: Mutex::new(context.waker().clone()) });
+        let waiter = Arc::new(Waiter {
+            state: AtomicU8::new(WAITING),
+            busy: AtomicBool::new(false),
+            waker: Mutex::new(context.waker().clone()),
+        });
         if inner.waiting.is_empty() {
             state.waiting.push_back(self.queue.clone());
         }
@@ -164,15 +252,15 @@ impl Drop for Seat<'_> {
         inner.waiting.retain(|other| !Arc::ptr_eq(other, &waiter));
         drop((inner, state));
         if granted {
-            turns.back(self.queue);
+            turns.back(self.queue, waiter.busy.load(Relaxed));
         }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(turns) = self.0.turns.upgrade() {
-            turns.back(&self.0);
+        if let Some(turns) = self.queue.turns.upgrade() {
+            turns.back(&self.queue, self.busy);
         }
     }
 }
@@ -248,5 +336,23 @@ mod tests {
         drop(turn);
         drop(b);
         assert!(took(c.poll_turn(context)).is_some());
+    }
+
+    #[test]
+    fn busy_tenants_leave_a_core_while_others_have_requests() {
+        let turns = Turns::new(2, 4);
+        let (busy, other) = (turns.queue(), turns.queue());
+        busy.computes_long();
+        let context = &Context::from_waker(Waker::noop());
+        let (mut a, mut b, mut c) = (busy.seat(), busy.seat(), other.seat());
+        let alone = [took(a.poll_turn(context)), took(b.poll_turn(context))];
+        assert!(alone.iter().all(Option::is_some), "alone, they have all cores");
+        drop(alone);
+        let quick = took(c.poll_turn(context)).unwrap();
+        drop(quick);
+        let one = took(a.poll_turn(context)).unwrap();
+        assert!(b.poll_turn(context).is_pending());
+        drop(one);
+        assert!(took(b.poll_turn(context)).is_some());
     }
 }

@@ -88,7 +88,7 @@ fn host_calls() -> Vec<Attack> {
         cpu("calls-poll-cpu", "bombs_02").target("/?kind=poll"),
         Attack::new("calls-poll-many", "bombs_02", Want::Anything)
             .target("/?kind=poll-many")
-            .outcomes(&["failed:trap", "failed:host-calls"]),
+            .outcomes(&["failed:handles", "failed:host-calls"]),
         storm("calls-fields", "bombs").target("/?kind=one-fields"),
         Attack::new("random-bytes", "bombs", Want::Whole(200))
             .target("/?kind=random-bytes")
@@ -199,7 +199,9 @@ fn heads() -> Vec<Attack> {
 
 /// Handles, tasks, streams, futures and timers that are made and never given back.
 fn handles() -> Vec<Attack> {
-    let bomb = |name, guest, target| Attack::new(name, guest, TRAP).target(target);
+    let bomb = |name, guest, target| {
+        Attack::new(name, guest, Want::Problem(502, "handles")).target(target).figure("handles")
+    };
     vec![
         bomb("handles", "bombs", "/?kind=fields"),
         bomb("handles-02", "bombs_02", "/?kind=fields"),
