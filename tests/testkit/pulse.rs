@@ -86,6 +86,13 @@ impl Pace {
 }
 
 impl Pulse {
+    /// With another's latencies, too.
+    pub fn and(mut self, other: &Self) -> Self {
+        self.latencies.extend(&other.latencies);
+        self.latencies.sort_unstable();
+        self
+    }
+
     pub fn requests(&self) -> usize {
         self.latencies.len() + self.errors.len()
     }
