@@ -271,3 +271,27 @@ fn a_policy_engine_that_can_not_be_configured_takes_its_own_tenant_away() {
         host.ask(Request::get("/").header("host", "quiet.test")).expect_status(200);
     }
 }
+
+#[test]
+fn a_tenants_own_load_never_opens_its_gate() {
+    let host = Case::new()
+        .tenant(
+            Tenant::new("acme")
+                .limits("cpu-ms = 300\nfuel = 100_000_000_000\ngas = 200_000_000_000")
+                .app(App::guest("spin_forever").route("path = \"/spin\""))
+                .app(App::guest("echo").named("open").route("path = \"/open\"\nfailure = \"open\"")),
+        )
+        .tenant(Tenant::new("quiet").app(App::guest("echo")))
+        .start();
+    std::thread::scope(|scope| {
+        let spinning: Vec<_> =
+            (0..40).map(|_| scope.spawn(|| host.ask(Request::get("/spin")).status())).collect();
+        for _ in 0..10 {
+            host.ask(Request::get("/").header("host", "quiet.test")).expect_status(200);
+            let answer = host.ask(Request::get("/open"));
+            assert_eq!(answer.record().metadata("gate"), None, "{}", answer.record().0);
+        }
+        let statuses: Vec<u16> = spinning.into_iter().map(|one| one.join().unwrap()).collect();
+        assert!(statuses.iter().all(|status| [503, 504].contains(status)), "{statuses:?}");
+    });
+}

@@ -1,10 +1,11 @@
 //! Asking another process's admin address.
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::Request;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -34,15 +35,17 @@ pub enum AskError {
     Late(SocketAddr),
 }
 
-/// The status and text that an admin address answers for a path.
+/// What an admin address answers for a path: an object with this member, or it is no host of ours.
 ///
 /// # Errors
 /// Any [`AskError`].
-pub async fn ask_admin(address: SocketAddr, path: &str) -> Result<(StatusCode, String), AskError> {
-    timeout(WITHIN, ask(address, path)).await.unwrap_or(Err(AskError::Late(address)))
+pub async fn ask_admin(address: SocketAddr, path: &str, member: &str) -> Result<Value, AskError> {
+    let text = timeout(WITHIN, ask(address, path)).await.unwrap_or(Err(AskError::Late(address)))?;
+    let value: Option<Value> = serde_json::from_str(&text).ok();
+    value.filter(|value| value.get(member).is_some_and(Value::is_object)).ok_or(AskError::Answer(address))
 }
 
-async fn ask(address: SocketAddr, path: &str) -> Result<(StatusCode, String), AskError> {
+async fn ask(address: SocketAddr, path: &str) -> Result<String, AskError> {
     let stream = TcpStream::connect(address).await.map_err(|source| AskError::Connect { address, source })?;
     let answer = AskError::Answer(address);
     let exchange = async {
@@ -51,9 +54,8 @@ async fn ask(address: SocketAddr, path: &str) -> Result<(StatusCode, String), As
         let request =
             Request::get(path).header("host", address.to_string()).body(Empty::<Bytes>::new()).ok()?;
         let response = sender.send_request(request).await.ok()?;
-        let status = response.status();
         let body = Limited::new(response.into_body(), MAX_BYTES).collect().await.ok()?.to_bytes();
-        Some((status, String::from_utf8(body.into()).ok()?))
+        String::from_utf8(body.into()).ok()
     };
     exchange.await.ok_or(answer)
 }

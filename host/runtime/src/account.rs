@@ -11,6 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The account of one tenant. It outlives reloads: what runs on is still counted.
 pub(crate) struct Account {
+    /// The memory of all tenants.
+    host: Arc<Gauge>,
     memory: Gauge,
     instances: Gauge,
     egress: Hourly,
@@ -26,12 +28,14 @@ pub(crate) struct Account {
 pub(crate) enum TotalReached {
     Memory,
     Instances,
+    Host,
 }
 
 impl fmt::Display for TotalReached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Memory => "the tenant's apps hold all the memory that they may",
+            Self::Host => "all tenants' apps hold all the memory that they may",
             Self::Instances => "the tenant's apps have all the instances that they may",
         })
     }
@@ -64,8 +68,14 @@ pub struct Spent {
 }
 
 impl Account {
-    pub(crate) fn new(totals: &TenantTotals, hall: &Arc<Hall>, turns: &Arc<Turns>) -> Self {
+    pub(crate) fn new(
+        totals: &TenantTotals,
+        host: &Arc<Gauge>,
+        hall: &Arc<Hall>,
+        turns: &Arc<Turns>,
+    ) -> Self {
         let this = Self {
+            host: host.clone(),
             memory: Gauge::default(),
             instances: Gauge::default(),
             egress: Hourly::default(),
@@ -87,12 +97,20 @@ impl Account {
 
     /// Counts memory, if the sum stays within the total.
     pub(crate) fn hold(&self, bytes: usize) -> Result<(), TotalReached> {
-        if self.memory.take(bytes as u64) { Ok(()) } else { Err(TotalReached::Memory) }
+        if !self.memory.take(bytes as u64) {
+            return Err(TotalReached::Memory);
+        }
+        if !self.host.take(bytes as u64) {
+            self.memory.give(bytes as u64);
+            return Err(TotalReached::Host);
+        }
+        Ok(())
     }
 
     /// Gives back what [`Account::hold`] counted.
     pub(crate) fn release(&self, bytes: usize) {
         self.memory.give(bytes as u64);
+        self.host.give(bytes as u64);
     }
 
     /// Counts one more instance, until what is returned is dropped.
@@ -100,14 +118,14 @@ impl Account {
         if self.instances.take(1) { Ok(InstancePlace(self.clone())) } else { Err(TotalReached::Instances) }
     }
 
-    /// Bytes that outgoing requests may still move in this hour.
+    /// Bytes of bodies that outgoing requests may still move in this hour.
     pub(crate) fn egress_left(&self) -> u64 {
         self.egress.left(hour())
     }
 
-    /// Counts what outgoing requests have moved.
-    pub(crate) fn egress(&self, bytes: u64) {
-        self.egress.add(hour(), bytes);
+    /// Counts bytes of a body that move, if so many are left.
+    pub(crate) fn egress(&self, bytes: u64) -> bool {
+        self.egress.take(hour(), bytes)
     }
 
     /// Adds what one request took.
@@ -151,12 +169,16 @@ impl Drop for InstancePlace {
 
 /// A sum with a limit.
 #[derive(Default)]
-struct Gauge {
+pub(crate) struct Gauge {
     used: AtomicU64,
     limit: AtomicU64,
 }
 
 impl Gauge {
+    pub(crate) fn up_to(limit: u64) -> Arc<Self> {
+        Arc::new(Self { limit: limit.into(), ..Self::default() })
+    }
+
     fn take(&self, amount: u64) -> bool {
         let limit = self.limit.load(Relaxed);
         let more = |used: u64| used.checked_add(amount).filter(|sum| *sum <= limit);
@@ -182,13 +204,15 @@ struct Hourly {
 }
 
 impl Hourly {
-    fn add(&self, hour: u64, amount: u64) {
+    fn take(&self, hour: u64, amount: u64) -> bool {
         let mut now = self.now.lock();
         // A clock that is set back does not begin an hour anew.
         if hour > now.0 {
             *now = (hour, 0);
         }
+        // What does not fit has come over the wire all the same.
         now.1 = now.1.saturating_add(amount);
+        now.1 <= self.limit.load(Relaxed)
     }
 
     fn left(&self, hour: u64) -> u64 {
@@ -207,7 +231,7 @@ mod tests {
     use super::*;
 
     fn account(totals: TenantTotals) -> Arc<Account> {
-        Arc::new(Account::new(&totals, &Hall::new(1), &Turns::new(1, 1)))
+        Arc::new(Account::new(&totals, &Gauge::up_to(150), &Hall::new(1), &Turns::new(1, 1)))
     }
 
     #[test]
@@ -217,6 +241,9 @@ mod tests {
         assert_eq!(account.hold(41), Err(TotalReached::Memory));
         assert_eq!(account.hold(40), Ok(()));
         account.release(100);
+        account.limit(&TenantTotals { memory_bytes: 200, ..TenantTotals::default() });
+        assert_eq!(account.hold(151), Err(TotalReached::Host));
+        account.limit(&TenantTotals { memory_bytes: 100, ..TenantTotals::default() });
         assert_eq!(account.memory_used(), Used { used: 0, limit: 100 });
     }
 
@@ -232,11 +259,12 @@ mod tests {
     #[test]
     fn an_hours_sum_begins_anew_with_the_next_and_not_with_the_one_before() {
         let sum = Hourly { limit: 10.into(), ..Hourly::default() };
-        sum.add(5, 7);
+        assert!(sum.take(5, 7));
         assert_eq!((sum.left(5), sum.left(4), sum.left(6)), (3, 3, 10));
-        sum.add(4, 2);
+        assert!(sum.take(4, 2));
         assert_eq!(sum.left(5), 1);
-        sum.add(6, 1);
+        assert!(!sum.take(5, 2) && sum.left(5) == 0, "what does not fit counts, too");
+        assert!(sum.take(6, 1));
         assert_eq!(sum.left(6), 9);
     }
 }

@@ -36,6 +36,9 @@ pub(crate) struct RunClock {
     poll_ended_ns: AtomicU64,
     /// Whether the run could go on and waits for its turn, which is no waiting of the guest's.
     in_line: AtomicBool,
+    /// Since when, in nanoseconds since `started`, and for how long in all.
+    in_line_since_ns: AtomicU64,
+    lined_ns: AtomicU64,
 }
 
 /// How CPU time is measured.
@@ -68,6 +71,8 @@ impl RunClock {
             waited_ns: AtomicU64::new(0),
             poll_ended_ns: AtomicU64::new(0),
             in_line: AtomicBool::new(false),
+            in_line_since_ns: AtomicU64::new(0),
+            lined_ns: AtomicU64::new(0),
         }
     }
 
@@ -77,15 +82,34 @@ impl RunClock {
         self.poll_began_ns.store(if exact { thread_cpu_ns() } else { 0 }, Relaxed);
         let since_start = self.since_start_ns();
         self.poll_began_wall_ns.store(since_start, Relaxed);
-        if !self.in_line.swap(false, Relaxed) {
+        if self.in_line.swap(false, Relaxed) {
+            let lined = since_start.saturating_sub(self.in_line_since_ns.load(Relaxed));
+            self.lined_ns.fetch_add(lined, Relaxed);
+        } else {
             self.waited_until(since_start);
         }
+    }
+
+    /// Whether the present poll has lasted for less than a tick.
+    pub(crate) fn poll_is_young(&self) -> bool {
+        self.since_start_ns().saturating_sub(self.poll_began_wall_ns.load(Relaxed)) < TICK_NS
+    }
+
+    /// How long the run has stood in line for its turns.
+    pub(crate) fn lined(&self) -> Duration {
+        let now = match self.in_line.load(Relaxed) {
+            true => self.since_start_ns().saturating_sub(self.in_line_since_ns.load(Relaxed)),
+            false => 0,
+        };
+        Duration::from_nanos(self.lined_ns.load(Relaxed).saturating_add(now))
     }
 
     /// To be called where a poll finds that it is not its turn.
     pub(crate) fn stands_in_line(&self) {
         if !self.in_line.swap(true, Relaxed) {
-            self.waited_until(self.since_start_ns());
+            let since_start = self.since_start_ns();
+            self.in_line_since_ns.store(since_start, Relaxed);
+            self.waited_until(since_start);
         }
     }
 
@@ -188,6 +212,7 @@ mod tests {
             clock.stands_in_line();
             clock.poll_begins();
             assert!(clock.waited() - waited < TICK, "to stand in line is no waiting: {clock:?}");
+            assert!(clock.lined() >= 2 * TICK, "{clock:?}");
         }
     }
 }

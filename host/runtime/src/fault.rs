@@ -139,7 +139,7 @@ const HANDLES_EXCEEDED: &str = "store handle limit exceeded";
 /// Whether there was no room for another resource of the host's, or another handle of the engine's.
 fn out_of_handles(error: &wasmtime::Error) -> bool {
     matches!(cause::<ResourceTableError>(error), Some(ResourceTableError::Full))
-        || error.chain().any(|cause| cause.to_string().contains(HANDLES_EXCEEDED))
+        || error.chain().any(|cause| cause.to_string().ends_with(HANDLES_EXCEEDED))
 }
 
 /// What an error is, or what it was caused by: the engine's handler wraps some in a message of its own.

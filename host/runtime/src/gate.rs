@@ -11,6 +11,7 @@ use crate::bindings::{Diagnostic, Entry, Facts, Usage};
 use crate::cache::CacheError;
 use crate::clock::RunClock;
 use crate::engine::EngineKind;
+use crate::fault::Breach;
 use crate::idle::Shelf;
 use crate::limits::{Limits, TenantTotals};
 use crate::link;
@@ -413,13 +414,15 @@ impl Gate {
         };
         let mut warm = match self.idle.take() {
             Some(warm) => warm,
-            None => self.make_unless_paused().await.map_err(NoAnswer::Failed)?,
+            None => self.make_unless_paused().await?,
         };
         let clock = Arc::new(RunClock::rough(Instant::now()));
         warm.store.data_mut().meter.begin(clock.clone(), self.limits.clone());
         warm.store.set_epoch_deadline(1);
-        let answered = metered(&clock, &self.limits, Some(&self.account.turns), call(&mut warm)).await;
-        if clock.cpu() >= LONG {
+        let answered =
+            metered(&clock, &self.limits, Some(self.account.turns.first_seat()), call(&mut warm)).await;
+        // By a clock that may take one tick for work which was none.
+        if clock.cpu() >= 2 * LONG {
             self.account.turns.computes_long();
         }
         let failed = match answered {
@@ -430,6 +433,10 @@ impl Gate {
                 return Ok(answer);
             }
             Ok(Err(error)) => format!("{error:#}"),
+            // It was not asked for most of that time.
+            Err(Breach::Deadline | Breach::HostWait) if clock.lined() >= DECISION_WALL / 2 => {
+                return Err(NoAnswer::Busy);
+            }
             Err(breach) => breach.to_string(),
         };
         drop(warm);
@@ -445,22 +452,28 @@ impl Gate {
         tracing::error!(target: "tollgate::gate", tenant = %self.tenant, reason, ?pause, "a gate instance failed");
     }
 
-    async fn make_unless_paused(&self) -> Result<Warm, String> {
+    async fn make_unless_paused(&self) -> Result<Warm, NoAnswer> {
         let pause = self.health.lock().pause;
         if let Some((until, _)) = pause
             && Instant::now() < until
         {
-            return Err("the gate failed, and is not tried again yet".into());
+            return Err(NoAnswer::Failed("the gate failed, and is not tried again yet".into()));
         }
         self.make().await.map_err(|error| {
             let reason = match error {
+                // Others have all instances that there may be: that is no failure of this gate's.
+                GateError::Engine(error)
+                    if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() =>
+                {
+                    return NoAnswer::Busy;
+                }
                 GateError::Configuration(diagnostics) => {
                     diagnostics.iter().map(line).collect::<Vec<_>>().join("; ")
                 }
                 GateError::Engine(error) => format!("{error:#}"),
             };
             self.failed(&reason);
-            reason
+            NoAnswer::Failed(reason)
         })
     }
 
@@ -495,7 +508,7 @@ impl Gate {
                 Err(diagnostics) => Err(GateError::Configuration(diagnostics)),
             }
         };
-        match metered(&clock, &limits, Some(&self.account.turns), work).await {
+        match metered(&clock, &limits, Some(self.account.turns.first_seat()), work).await {
             Ok(made) => made,
             Err(breach) => Err(GateError::Engine(wasmtime::Error::new(breach))),
         }

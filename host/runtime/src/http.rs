@@ -84,6 +84,12 @@ impl WasiHttpHooks for Outgoing {
         let told = self.sent <= self.limits.outgoing_requests.saturating_add(1);
         let (transport, tenant, bytes) = (self.transport.clone(), self.tenant.clone(), self.bytes.clone());
         let account = self.account.clone();
+        // Heads are bytes, too. What does not fit shows at the next request.
+        let head = head_bytes(request.headers()) + request.uri().to_string().len() as u64;
+        let counts = self.account.clone();
+        if let Some(account) = &counts {
+            account.egress(head);
+        }
         let counted = move |inner: WasiBody| {
             OutgoingBody { inner, count: bytes.clone(), account: account.clone() }.boxed_unsync()
         };
@@ -98,6 +104,9 @@ impl WasiHttpHooks for Outgoing {
                 }
                 Error::from(error)
             })?;
+            if let Some(account) = &counts {
+                account.egress(head_bytes(response.headers()));
+            }
             Ok((response.map(counted), Box::new(std::future::ready(Ok(()))) as Io))
         })
     }
@@ -109,6 +118,11 @@ impl WasiHttpHooks for Outgoing {
     fn p3_outgoing_body_chunk_size(&mut self) -> usize {
         CHUNK_BYTES
     }
+}
+
+/// Bytes of header fields or trailers, as HTTP/1 writes them.
+fn head_bytes(headers: &http::HeaderMap) -> u64 {
+    headers.iter().map(|(name, value)| (name.as_str().len() + value.len() + 4) as u64).sum()
 }
 
 /// A body that goes out or comes back: counted for the run and for the tenant's hour.
@@ -127,17 +141,15 @@ impl Body for OutgoingBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            let bytes = data.len() as u64;
-            self.count.fetch_add(bytes, Relaxed);
-            if let Some(account) = &self.account {
-                if account.egress_left() < bytes {
-                    return Poll::Ready(Some(Err(Error::ConnectionLimitReached)));
-                }
-                account.egress(bytes);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            let bytes = match (frame.data_ref(), frame.trailers_ref()) {
+                (Some(data), _) => data.len() as u64,
+                (_, trailers) => trailers.map_or(0, head_bytes),
+            };
+            if self.account.as_ref().is_some_and(|account| !account.egress(bytes)) {
+                return Poll::Ready(Some(Err(Error::ConnectionLimitReached)));
             }
+            self.count.fetch_add(bytes, Relaxed);
         }
         polled
     }

@@ -28,6 +28,11 @@ pub(crate) struct Pristine {
 }
 
 impl Pristine {
+    /// Whether no instruction of the guest's has run.
+    pub(crate) fn is_untouched(self) -> bool {
+        self.fuel == 0 && self.host_calls == 0
+    }
+
     /// In which way another differs, if it does.
     pub(crate) fn difference(self, other: Self) -> Option<String> {
         let figures = [
@@ -43,10 +48,11 @@ impl Pristine {
 impl Idle {
     /// Makes an instance ready for its next request; or for its first one, which making it is a part of.
     pub(crate) fn begin(&mut self, clock: &Arc<RunClock>, request_id: &str) -> wasmtime::Result<&mut Self> {
-        self.log.begin(request_id);
         if self.uses == 0 {
+            self.log.is_for(request_id);
             self.store.data_mut().begin_pristine(clock);
         } else {
+            self.log.begin(request_id);
             self.store.data_mut().begin(clock);
             arm_fuel(&mut self.store)?;
         }

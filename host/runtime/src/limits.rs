@@ -135,7 +135,7 @@ pub struct TenantTotals {
     pub memory_bytes: u64,
     /// Instances that live at one time, idle ones included.
     pub instances: u64,
-    /// Bytes that outgoing requests move in each hour of UTC, both ways. Counted from the start of the host.
+    /// Bytes that outgoing requests and their responses move in each hour of UTC. Counted from the start of the host.
     pub egress_bytes_per_hour: u64,
 }
 

@@ -18,6 +18,7 @@ use crate::facts::{Peer, Target, Unreadable, facts, unix_ns};
 use crate::fault::Fault;
 use crate::gate::{NotAdmitted, Permit, Refusal};
 use crate::load::App;
+use crate::names::Name;
 use crate::place::Place;
 use crate::problem::End;
 use crate::record;
@@ -74,6 +75,12 @@ impl Line {
     /// Changes the house. Requests under way end in the one they began in.
     pub fn replace(&self, house: House) {
         house.take_hold();
+        self.house.store(Arc::new(house));
+    }
+
+    /// Takes apps out of service that `gone` names by tenant and app. Requests under way end.
+    pub fn withdraw(&self, gone: impl Fn(&Name, &Name) -> bool) {
+        let house = self.house.load_full().without(gone);
         self.house.store(Arc::new(house));
     }
 

@@ -16,6 +16,7 @@ use crate::seams::BucketError;
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
 use tollgate_trust::{Blake3, Verified};
 use wasmtime::component::{Component, Linker};
@@ -195,6 +196,9 @@ pub struct App {
     pub(crate) account: Arc<Account>,
     /// For mode `reset`: what an instance is when it was just made.
     pub(crate) pristine: OnceLock<Pristine>,
+    /// Whether an instance is being prepared, and whether none is any more.
+    pub(crate) refilling: AtomicBool,
+    pub(crate) unprepared: AtomicBool,
 }
 
 impl App {
@@ -244,6 +248,8 @@ impl Runtime {
             idle: self.shelves.add(EngineKind::Apps, &spec.tenant),
             account: self.account(&spec.tenant, &spec.totals),
             pristine: OnceLock::new(),
+            refilling: AtomicBool::new(false),
+            unprepared: AtomicBool::new(false),
             digest: digest.to_string(),
             _code: code,
             pre,

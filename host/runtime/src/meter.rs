@@ -197,6 +197,11 @@ impl Meter {
         Ok(())
     }
 
+    /// Whether the guest has had its thread for less than a tick.
+    pub(crate) fn poll_is_young(&self) -> bool {
+        self.clock.poll_is_young()
+    }
+
     /// Fuel used so far, from what is left.
     pub(crate) fn fuel_used(&self, left: Option<u64>) -> u64 {
         left.map_or(0, |left| self.fuel_at_start().saturating_sub(left))

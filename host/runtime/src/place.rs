@@ -8,6 +8,7 @@ use crate::limits::TenantTotals;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -17,14 +18,14 @@ const KEPT: usize = 8;
 /// The places of the whole host.
 pub(crate) struct Hall {
     places: usize,
+    /// Tenants with places.
+    tenants: AtomicUsize,
     state: Mutex<HallState>,
 }
 
 #[derive(Default)]
 struct HallState {
     running: usize,
-    /// Tenants with places.
-    tenants: usize,
     /// Tenants of whom something runs.
     active: usize,
     /// Tenants of whom somebody waits.
@@ -56,12 +57,12 @@ pub(crate) struct Saturated;
 
 impl Hall {
     pub(crate) fn new(places: usize) -> Arc<Self> {
-        Arc::new(Self { places, state: Mutex::default() })
+        Arc::new(Self { places, tenants: AtomicUsize::new(0), state: Mutex::default() })
     }
 
     /// The places of one more tenant.
     pub(crate) fn places(self: &Arc<Self>, totals: &TenantTotals) -> Arc<Places> {
-        self.state.lock().tenants += 1;
+        self.tenants.fetch_add(1, Relaxed);
         let places = Places { hall: self.clone(), state: Mutex::default() };
         places.limit(totals);
         Arc::new(places)
@@ -72,11 +73,12 @@ impl Hall {
         if state.running >= self.places {
             return false;
         }
-        let kept = if state.tenants > 1 { self.places / KEPT } else { 0 };
+        let kept = if self.tenants.load(Relaxed) > 1 { self.places / KEPT } else { 0 };
         // One that has none yet is about to be active.
         let active = state.active + usize::from(has == 0);
-        let share = self.places / active.max(1);
-        state.running + kept < self.places || has < share.min(self.places.saturating_sub(kept))
+        // Of what is kept, each has a part: as many as there are others who might want one.
+        let part = (kept / active.saturating_sub(1).max(1)).max(1);
+        state.running + kept < self.places || has < part
     }
 
     /// Somebody left: lets in who waits, and is owed a place most.
@@ -122,6 +124,8 @@ impl Places {
         state.most = totals.concurrent_requests;
         state.may_wait = totals.queued_requests;
         state.longest_wait = totals.queue_wait;
+        drop(state);
+        self.hall.let_in();
     }
 
     /// Takes a place, waiting for one if there is room to wait.
@@ -163,7 +167,8 @@ impl Places {
 
 impl Drop for Places {
     fn drop(&mut self) {
-        self.hall.state.lock().tenants -= 1;
+        // Without a lock: who lets others in may be the last to hold this.
+        self.hall.tenants.fetch_sub(1, Relaxed);
     }
 }
 
@@ -264,5 +269,18 @@ mod tests {
         drop(held);
         assert!(next.await.is_ok());
         assert_eq!(places.running(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_tenant_that_is_gone_with_its_waiters_stops_nobody() {
+        let hall = Hall::new(1);
+        let wait = Duration::from_millis(1);
+        let (stays, goes) = (hall.places(&totals(1, 1, wait)), hall.places(&totals(1, 1, wait)));
+        let held = stays.take().await.unwrap();
+        assert!(goes.take().await.is_err());
+        drop(goes);
+        drop(held);
+        assert!(stays.take().await.is_ok());
+        assert_eq!(hall.tenants.load(Relaxed), 1);
     }
 }

@@ -69,6 +69,7 @@ impl fmt::Display for HostPattern {
 }
 
 /// A route: where it is, who answers, and what the gate sees.
+#[derive(Clone)]
 pub struct Route {
     /// Whose it is.
     pub tenant: Name,
@@ -206,6 +207,26 @@ impl House {
                 .find_map(|entries| pick(entries, path, method))
         };
         exact.or_else(below).or_else(|| pick(&self.any, path, method))
+    }
+
+    /// The same house without apps that `gone` names by tenant and app: their routes answer that there is none.
+    pub(crate) fn without(&self, gone: impl Fn(&Name, &Name) -> bool) -> Self {
+        let left = |entries: &Vec<Arc<Entry>>| -> Vec<Arc<Entry>> {
+            let strip = |entry: &Arc<Entry>| match gone(&entry.route.tenant, &entry.route.app_name) {
+                false => entry.clone(),
+                true => Arc::new(Entry {
+                    route: Route { app: None, ..entry.route.clone() },
+                    resident: entry.resident.clone(),
+                }),
+            };
+            entries.iter().map(strip).collect()
+        };
+        Self {
+            tenants: self.tenants.clone(),
+            exact: self.exact.iter().map(|(host, entries)| (host.clone(), left(entries))).collect(),
+            below: self.below.iter().map(|(host, entries)| (host.clone(), left(entries))).collect(),
+            any: left(&self.any),
+        }
     }
 
     /// From now on the tenants' totals are those of this house.

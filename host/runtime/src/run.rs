@@ -23,12 +23,16 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use wasmtime::Store;
 use wasmtime_wasi::{FsPerms, WasiCtx};
 use wasmtime_wasi_http::WasiBody;
 
 /// Instances that an app keeps idle, however many it had at one time.
 const IDLE_MOST: usize = 8;
+
+/// How long it may take, when an app is loaded, to make two instances for mode `reset`.
+const PROVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// One request for an app.
 pub(crate) struct Job {
@@ -102,7 +106,7 @@ impl App {
                     None => Ok(()),
                 }
             };
-            let mut work = pin!(metered(&clock, &self.limits, Some(&self.account.turns), work));
+            let mut work = pin!(metered(&clock, &self.limits, Some(self.account.turns.seat()), work));
             let mut head = Some(head);
             let mut body_end = None;
             let mut no_answer = None;
@@ -168,6 +172,10 @@ impl App {
             (stop, body_end)
         };
         panicking.0 = None;
+        if let Stop::Error(error) = &stop {
+            // If it was for want of room, the next request finds some.
+            self.runtime.shelves.make_room(EngineKind::Apps, &self.tenant, error);
+        }
         let fault = self.fault(&stop, slot.as_ref());
         if let Some(fault) = fault {
             job.tail.fail(fault);
@@ -206,7 +214,11 @@ impl App {
         let log = GuestLog::new(&self.tenant, &self.name, &self.limits, "none");
         let mut slot = None;
         let made = self.instantiate(&mut slot, &clock, &log);
-        match metered(&clock, &self.limits, Some(&self.account.turns), made).await {
+        let made = metered(&clock, &self.limits, Some(self.account.turns.seat()), made).await;
+        if clock.cpu() >= LONG {
+            self.account.turns.computes_long();
+        }
+        match made {
             Ok(Ok(())) => slot.ok_or(Fault::Host),
             Ok(Err(error)) => Err(Fault::of(&error, false)),
             Err(breach) => Err(breach.into()),
@@ -219,7 +231,15 @@ impl App {
         if self.mode != Mode::Reset {
             return Ok(());
         }
-        let (Ok(one), Ok(other)) = (self.prepare().await, self.prepare().await) else { return Ok(()) };
+        let both = async { Ok::<_, Fault>((self.prepare().await?, self.prepare().await?)) };
+        let (one, other) = match timeout(PROVE_WITHIN, both).await.unwrap_or(Err(Fault::Deadline)) {
+            Ok(both) => both,
+            Err(fault) => {
+                self.unprepared.store(true, Relaxed);
+                tracing::warn!(target: "tollgate::run", tenant = %self.tenant, app = %self.name, %fault, "no instances could be prepared");
+                return Ok(());
+            }
+        };
         if let Some(difference) = one.pristine().difference(other.pristine()) {
             let name = format!("{}/{}", self.tenant, self.name);
             return Err(LoadError::NotPristine { name, difference });
@@ -252,21 +272,39 @@ impl App {
 
     /// One more prepared instance, if there is room for it, and if it is what the first one was.
     async fn refill(&self) {
-        if self.idle.len() >= IDLE_MOST {
+        // One at a time, and none where it went wrong: what nobody asked for must not be a way to work for nothing.
+        let full = self.idle.len() >= IDLE_MOST || self.runtime.pressure.refuses();
+        if full || self.unprepared.load(Relaxed) || self.refilling.swap(true, Relaxed) {
             return;
         }
-        // One that can't be made now is made when a request asks for it.
-        let Ok(idle) = self.prepare().await else { return };
+        self.refill_one().await;
+        self.refilling.store(false, Relaxed);
+    }
+
+    async fn refill_one(&self) {
+        let idle = match self.prepare().await {
+            Ok(idle) => idle,
+            // There was no room just now.
+            Err(Fault::Saturated) => return,
+            Err(fault) => {
+                self.unprepared.store(true, Relaxed);
+                tracing::warn!(target: "tollgate::run", tenant = %self.tenant, app = %self.name, %fault, "no more instances are prepared");
+                return;
+            }
+        };
         let made = idle.pristine();
         match self.pristine.get_or_init(|| made).difference(made) {
             None => self.idle.put(idle, IDLE_MOST),
-            Some(difference) => tracing::error!(
-                target: "tollgate::run",
-                tenant = %self.tenant,
-                app = %self.name,
-                difference,
-                "an instance was not as it was first made, and is not used"
-            ),
+            Some(difference) => {
+                self.unprepared.store(true, Relaxed);
+                tracing::error!(
+                    target: "tollgate::run",
+                    tenant = %self.tenant,
+                    app = %self.name,
+                    difference,
+                    "an instance was not as it was first made, and is not used; no more are prepared"
+                );
+            }
         }
     }
 
@@ -279,7 +317,11 @@ impl App {
         log: &Arc<GuestLog>,
     ) -> wasmtime::Result<()> {
         match self.instantiate_once(slot, clock, log).await {
-            Err(error) if self.runtime.shelves.make_room(EngineKind::Apps, &self.tenant, &error) => {
+            // Once only, and only where nothing has run yet: no start function gets its limits twice.
+            Err(error)
+                if slot.as_ref().is_none_or(|idle| idle.pristine().is_untouched())
+                    && self.runtime.shelves.make_room(EngineKind::Apps, &self.tenant, &error) =>
+            {
                 *slot = None;
                 self.instantiate_once(slot, clock, log).await
             }

@@ -1,6 +1,6 @@
 //! What one host has once: engines, cache, prices and the adapter's services.
 
-use crate::account::{Account, Used};
+use crate::account::{Account, Gauge, Used};
 use crate::background::Background;
 use crate::cache::{CacheError, CompileCache};
 use crate::clean;
@@ -54,6 +54,8 @@ pub struct Runtime {
     pub(crate) shelves: Shelves,
     /// Every tenant of whom anything lives.
     accounts: Mutex<HashMap<Name, Weak<Account>>>,
+    /// The memory that all tenants' instances hold.
+    memory: Arc<Gauge>,
     hall: Arc<Hall>,
     turns: Arc<Turns>,
     pub(crate) pressure: Pressure,
@@ -87,6 +89,8 @@ impl Runtime {
             cache: CompileCache::open(&options.cache)?,
             engines,
             compiler: options.compiler,
+            // The rest is for the host itself.
+            memory: Gauge::up_to(options.capacity.process_bytes / 8 * 7),
             hall: Hall::new(options.capacity.instances as usize),
             turns: Turns::of_this_machine(),
             accounts: Mutex::default(),
@@ -134,7 +138,7 @@ impl Runtime {
             return account;
         }
         accounts.retain(|_, account| account.strong_count() > 0);
-        let account = Arc::new(Account::new(totals, &self.hall, &self.turns));
+        let account = Arc::new(Account::new(totals, &self.memory, &self.hall, &self.turns));
         accounts.insert(tenant.clone(), Arc::downgrade(&account));
         account
     }

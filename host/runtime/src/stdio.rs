@@ -74,6 +74,11 @@ impl GuestLog {
         *self.run.lock() = LogRun { request_id: request_id.to_owned(), ..LogRun::default() };
     }
 
+    /// Says for which request the present run is, which began before there was one.
+    pub(crate) fn is_for(&self, request_id: &str) {
+        request_id.clone_into(&mut self.run.lock().request_id);
+    }
+
     /// Ends a run. The last line may have had no end.
     pub(crate) fn end(&self) -> LogCounts {
         let mut run = self.run.lock();

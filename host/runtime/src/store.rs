@@ -4,10 +4,9 @@ use crate::clock::RunClock;
 use crate::fault::Breach;
 use crate::limits::Limits;
 use crate::state::State;
-use crate::turns::Queue;
+use crate::turns::Seat;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 use tokio::time::{Instant, sleep_until};
 use wasmtime::{Engine, Store, UpdateDeadline};
@@ -25,7 +24,8 @@ pub(crate) fn armed(engine: &Engine, state: State) -> wasmtime::Result<Store<Sta
         let left = context.get_fuel().ok();
         let meter = &mut context.data_mut().meter;
         meter.tick(left)?;
-        Ok(UpdateDeadline::Yield(1))
+        // Who has waited for long is late at once: that is no reason to give the thread back again.
+        Ok(if meter.poll_is_young() { UpdateDeadline::Continue(1) } else { UpdateDeadline::Yield(1) })
     });
     Ok(store)
 }
@@ -44,14 +44,14 @@ pub(crate) fn arm_fuel(store: &mut Store<State>) -> wasmtime::Result<()> {
 pub(crate) async fn metered<T>(
     clock: &RunClock,
     limits: &Limits,
-    turns: Option<&Arc<Queue>>,
+    seat: Option<Seat<'_>>,
     work: impl Future<Output = T>,
 ) -> Result<T, Breach> {
     let end = Instant::from_std(clock.started() + limits.deadline);
     let patient = limits.host_wait >= limits.deadline;
     let mut timer = pin!(sleep_until(end));
     let mut work = pin!(work);
-    let mut seat = turns.map(Queue::seat);
+    let mut seat = seat;
     poll_fn(|context| {
         match seat.as_mut().map_or(Poll::Ready(None), |seat| seat.poll_turn(context)) {
             Poll::Pending => clock.stands_in_line(),

@@ -1,7 +1,8 @@
 //! Turns at the processor: guests of one tenant never keep all threads busy, and all tenants' together never do.
 //!
 //! A guest that computes gives its thread back at every tick of the epoch, and at once wants it again. With enough of
-//! those, a neighbour's request would wait behind each of them. So whoever enters a guest takes a turn first. No
+//! those, a neighbour's request would wait behind each of them. So whoever enters a tenant's guest or gate takes a turn
+//! first. No
 //! tenant has more turns at one time than the machine has cores, and there are fewer in all than threads: accepting,
 //! answering and recording always find one. Who has to wait is served by tenant, one after the other.
 //!
@@ -12,7 +13,7 @@ use crate::engine::TICK;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread::available_parallelism;
@@ -45,6 +46,7 @@ pub(crate) struct Turns {
     for_one: usize,
     /// Turns of all busy tenants together while others have requests.
     for_busy: usize,
+    kept_for: Duration,
     /// Until when others are taken to have requests.
     others: Until,
     state: Mutex<State>,
@@ -62,6 +64,7 @@ struct State {
 pub(crate) struct Queue {
     turns: Weak<Turns>,
     busy: Until,
+    /// Locked after `Turns::state`, never before.
     inner: Mutex<Inner>,
 }
 
@@ -73,18 +76,21 @@ struct Inner {
 
 /// One that waits, or waited, for a turn.
 struct Waiter {
+    /// Written and read under the lock of `Turns::state`.
     state: AtomicU8,
-    /// Whether the turn that was granted counts as a busy tenant's.
-    busy: AtomicBool,
     waker: Mutex<Waker>,
 }
 
 const WAITING: u8 = 0;
 const GRANTED: u8 = 1;
+/// The turn counts as a busy tenant's.
+const GRANTED_BUSY: u8 = 2;
 
 /// One that enters a guest again and again.
 pub(crate) struct Seat<'a> {
     queue: &'a Arc<Queue>,
+    /// Whether it goes ahead of others of its tenant.
+    first: bool,
     waiter: Option<Arc<Waiter>>,
 }
 
@@ -122,13 +128,19 @@ impl Until {
 impl Turns {
     /// As many as this machine's cores ask for.
     pub(crate) fn of_this_machine() -> Arc<Self> {
-        Self::new(cores(), turns_in_all())
+        Self::keeping(cores(), turns_in_all(), KEPT_FOR)
     }
 
+    /// As many as that.
+    #[cfg(test)]
     pub(crate) fn new(for_one: usize, in_all: usize) -> Arc<Self> {
+        Self::keeping(for_one, in_all, Duration::from_secs(60))
+    }
+
+    fn keeping(for_one: usize, in_all: usize, kept_for: Duration) -> Arc<Self> {
         let state = State { free: in_all, busy: 0, waiting: VecDeque::new() };
         let for_busy = for_one.saturating_sub(1).max(1);
-        Arc::new(Self { for_one, for_busy, others: Until::none(), state: Mutex::new(state) })
+        Arc::new(Self { for_one, for_busy, kept_for, others: Until::none(), state: Mutex::new(state) })
     }
 
     /// For one more tenant.
@@ -148,22 +160,22 @@ impl Turns {
         let mut state = self.state.lock();
         state.give(busy);
         queue.inner.lock().taken -= 1;
-        // Each of those that wait is looked at once.
-        for _ in 0..state.waiting.len() {
-            if state.free == 0 {
-                break;
-            }
+        // Until nobody of those that wait may take one more.
+        let mut passed_over = 0;
+        while state.free > 0 && passed_over < state.waiting.len() {
             let Some(next) = state.waiting.pop_front() else { break };
             let mut inner = next.inner.lock();
             let busy = next.is_busy();
-            if self.may_take(&state, inner.taken, busy)
-                && let Some(waiter) = inner.waiting.pop_front()
-            {
-                waiter.busy.store(busy, Relaxed);
-                waiter.state.store(GRANTED, Relaxed);
-                wake.push(waiter);
-                inner.taken += 1;
-                state.take(busy);
+            let may = self.may_take(&state, inner.taken, busy);
+            match may.then(|| inner.waiting.pop_front()).flatten() {
+                Some(waiter) => {
+                    waiter.state.store(if busy { GRANTED_BUSY } else { GRANTED }, Relaxed);
+                    wake.push(waiter);
+                    inner.taken += 1;
+                    state.take(busy);
+                    passed_over = 0;
+                }
+                None => passed_over += 1,
             }
             let more = !inner.waiting.is_empty();
             drop(inner);
@@ -201,7 +213,12 @@ impl Queue {
     }
 
     pub(crate) fn seat(self: &Arc<Self>) -> Seat<'_> {
-        Seat { queue: self, waiter: None }
+        Seat { queue: self, first: false, waiter: None }
+    }
+
+    /// For a call into the tenant's gate, which is short and bounded: it does not wait behind the tenant's runs.
+    pub(crate) fn first_seat(self: &Arc<Self>) -> Seat<'_> {
+        Seat { queue: self, first: true, waiter: None }
     }
 }
 
@@ -211,13 +228,14 @@ impl Seat<'_> {
         let Some(turns) = self.queue.turns.upgrade() else { return Poll::Ready(None) };
         let busy = self.queue.is_busy();
         if !busy {
-            turns.others.put_off(KEPT_FOR);
+            turns.others.put_off(turns.kept_for);
         }
         let mut state = turns.state.lock();
         let mut inner = self.queue.inner.lock();
         if let Some(waiter) = &self.waiter {
-            if waiter.state.load(Relaxed) == GRANTED {
-                let busy = waiter.busy.load(Relaxed);
+            let granted = waiter.state.load(Relaxed);
+            if granted != WAITING {
+                let busy = granted == GRANTED_BUSY;
                 self.waiter = None;
                 return Poll::Ready(Some(Turn { queue: self.queue.clone(), busy }));
             }
@@ -229,15 +247,16 @@ impl Seat<'_> {
             inner.taken += 1;
             return Poll::Ready(Some(Turn { queue: self.queue.clone(), busy }));
         }
-        let waiter = Arc::new(Waiter {
-            state: AtomicU8::new(WAITING),
-            busy: AtomicBool::new(false),
-            waker: Mutex::new(context.waker().clone()),
-        });
+        let waiter =
+            Arc::new(Waiter { state: AtomicU8::new(WAITING), waker: Mutex::new(context.waker().clone()) });
         if inner.waiting.is_empty() {
             state.waiting.push_back(self.queue.clone());
         }
-        inner.waiting.push_back(waiter.clone());
+        if self.first {
+            inner.waiting.push_front(waiter.clone());
+        } else {
+            inner.waiting.push_back(waiter.clone());
+        }
         self.waiter = Some(waiter);
         Poll::Pending
     }
@@ -246,13 +265,16 @@ impl Seat<'_> {
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         let (Some(waiter), Some(turns)) = (self.waiter.take(), self.queue.turns.upgrade()) else { return };
-        let state = turns.state.lock();
+        let mut state = turns.state.lock();
         let mut inner = self.queue.inner.lock();
-        let granted = waiter.state.load(Relaxed) == GRANTED;
+        let granted = waiter.state.load(Relaxed);
         inner.waiting.retain(|other| !Arc::ptr_eq(other, &waiter));
+        if inner.waiting.is_empty() {
+            state.waiting.retain(|queue| !Arc::ptr_eq(queue, self.queue));
+        }
         drop((inner, state));
-        if granted {
-            turns.back(self.queue, waiter.busy.load(Relaxed));
+        if granted != WAITING {
+            turns.back(self.queue, granted == GRANTED_BUSY);
         }
     }
 }
@@ -354,5 +376,36 @@ mod tests {
         assert!(b.poll_turn(context).is_pending());
         drop(one);
         assert!(took(b.poll_turn(context)).is_some());
+    }
+
+    #[test]
+    fn busy_tenants_have_all_cores_again_when_nobody_else_asks() {
+        let turns = Turns::keeping(2, 4, Duration::ZERO);
+        let (busy, other) = (turns.queue(), turns.queue());
+        busy.computes_long();
+        let context = &Context::from_waker(Waker::noop());
+        let (mut a, mut b, mut c, mut d) = (busy.seat(), busy.seat(), busy.seat(), other.seat());
+        let held = [took(a.poll_turn(context)).unwrap(), took(b.poll_turn(context)).unwrap()];
+        assert!(c.poll_turn(context).is_pending());
+        drop(took(d.poll_turn(context)));
+        let (mut e, mut f) = (busy.seat(), busy.first_seat());
+        assert!(e.poll_turn(context).is_pending() && f.poll_turn(context).is_pending());
+        drop(held);
+        let both = [took(f.poll_turn(context)), took(c.poll_turn(context))];
+        assert!(both.iter().all(Option::is_some), "the gate's goes first");
+        assert!(e.poll_turn(context).is_pending());
+    }
+
+    #[test]
+    fn who_waits_and_goes_leaves_nothing_in_the_line() {
+        let turns = Turns::new(1, 1);
+        let queue = turns.queue();
+        let context = &Context::from_waker(Waker::noop());
+        let mut a = queue.seat();
+        let _held = took(a.poll_turn(context)).unwrap();
+        for _ in 0..100 {
+            assert!(queue.seat().poll_turn(context).is_pending());
+        }
+        assert!(turns.state.lock().waiting.is_empty());
     }
 }

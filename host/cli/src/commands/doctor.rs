@@ -22,7 +22,8 @@ Reads the configuration, and asks the host that runs with it, at its admin addre
 requests, memory, instances and outgoing bytes against their limits, what its gas went into, its gate, and what was \
 refused. Names of tenants, apps and files are in the report; keys, tokens, policies, and the values of grants are not.
 
-The exit code is 1 if the configuration is wrong, the host does not answer or is not ready, or a tenant is at a limit.";
+The exit code is 1 if the configuration is wrong, the host does not answer or is not ready, or a tenant or the host \
+has nine tenths of a limit.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -42,7 +43,7 @@ pub(super) struct DoctorArgs {
 struct Report {
     tollgate: &'static str,
     engine: &'static str,
-    machine: Machine,
+    doctor_runs_on: Machine,
     admin: SocketAddr,
     warnings: Vec<Problem>,
     ready: Value,
@@ -64,15 +65,14 @@ pub(super) fn run(args: &DoctorArgs, output: &mut Output) -> Result<(), Failure>
     let admin = args.admin.unwrap_or(config.host.admin);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ready, status) = runtime.block_on(async {
-        let (_, ready) = ask_admin(admin, "/ready").await?;
-        let (_, status) = ask_admin(admin, "/status").await?;
+        let ready = ask_admin(admin, "/ready", "checks").await?;
+        let status = ask_admin(admin, "/status", "tenants").await?;
         Ok::<_, tollgate_server::AskError>((ready, status))
     })?;
-    let (ready, status): (Value, Value) = (serde_json::from_str(&ready)?, serde_json::from_str(&status)?);
     let report = Report {
         tollgate: env!("CARGO_PKG_VERSION"),
         engine: Schedule::ENGINE,
-        machine: machine(),
+        doctor_runs_on: machine(),
         admin,
         warnings: config.warnings,
         findings: findings(&ready, &status),

@@ -10,7 +10,7 @@ use crate::house::{self, HouseError, Loaded, Trouble, read_schedule};
 use crate::output::chain;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tollgate_runtime::{Actor, ActorKind, Book, Entry, Outcome, Usage};
+use tollgate_runtime::{Actor, ActorKind, Book, Entry, Name, Outcome, Usage};
 
 /// The action under which reloads are in the audit log.
 const ACTION: &str = "admin.reload";
@@ -96,6 +96,7 @@ impl Shared {
         let mistakes: Vec<Trouble> =
             troubles.iter().filter(|trouble| !trouble.untrusted && !known(trouble)).cloned().collect();
         if !mistakes.is_empty() {
+            self.withdraw(&troubles);
             return Err(ReloadError::Refused(mistakes));
         }
         self.forget_idle_counts(&config).await;
@@ -103,6 +104,18 @@ impl Shared {
         let reloaded = Reloaded { apps: apps.len(), troubles: troubles.clone() };
         *self.state.lock() = State { config: Arc::new(config), apps, troubles, reload_failure: None };
         Ok(reloaded)
+    }
+
+    /// Takes what is trusted no more out of the house that stays, whatever else is wrong with the new one.
+    fn withdraw(&self, troubles: &[Trouble]) {
+        let untrusted = |kind, name: &str| {
+            troubles.iter().any(|trouble| trouble.untrusted && trouble.kind == kind && trouble.name == name)
+        };
+        let gone = |tenant: &Name, app: &Name| {
+            untrusted("tenant", tenant.as_str()) || untrusted("app", &format!("{tenant}/{app}"))
+        };
+        self.line.withdraw(gone);
+        self.state.lock().apps.retain(|app| !gone(&app.tenant, &app.name));
     }
 
     /// Refuses changes that only a restart can take.
