@@ -30,8 +30,9 @@ fn a_key_that_is_removed_takes_its_apps_away_and_a_mistake_does_not() {
     host.ask(Request::get("/")).expect_status(200);
 
     let rules = std::fs::read_to_string(&trust).unwrap();
+    host.site().configure(&format!("{good}\n[tenants.acme.apps.more]\ncomponent = \"not-there.wasm\"\n"));
     std::fs::write(&trust, rules.replace("\"test:*\"", "\"other:*\"")).unwrap();
-    // The mistake is there still, and is no reason to go on with what is trusted no more.
+    // There is a mistake beside it, which is no reason to go on with what is trusted no more.
     host.block_on(host.running().reload()).unwrap_err();
     host.ask(Request::get("/")).expect_problem(503, "app-refused").expect_audit("refused:app-refused");
     host.site().configure(&good);

@@ -246,17 +246,17 @@ mod tests {
         let hall = Hall::new(8);
         let wait = Duration::from_secs(60);
         let (loud, quiet) = (hall.places(&totals(100, 9, wait)), hall.places(&totals(100, 9, wait)));
-        let (mut loud_held, mut quiet_held) = (Vec::new(), Vec::new());
-        for _ in 0..4 {
-            loud_held.push(loud.take().await.unwrap());
-            quiet_held.push(quiet.take().await.unwrap());
+        let mut held = Vec::new();
+        for _ in 0..5 {
+            held.push(loud.take().await.unwrap());
         }
-        let (mut first, mut second) = (Box::pin(quiet.take()), Box::pin(loud.take()));
+        let _two = (quiet.take().await.unwrap(), quiet.take().await.unwrap());
+        let (mut first, mut second) = (Box::pin(loud.take()), Box::pin(quiet.take()));
         assert!(futures::poll!(&mut first).is_pending() && futures::poll!(&mut second).is_pending());
-        loud_held.truncate(2);
+        held.truncate(4);
         let entered = futures::poll!(&mut second);
         assert!(entered.is_ready(), "the one that has less");
-        assert!(futures::poll!(&mut first).is_pending(), "the last place is kept for one below its share");
+        assert!(futures::poll!(&mut first).is_pending(), "the last place is kept for one that has none");
     }
 
     #[tokio::test]
