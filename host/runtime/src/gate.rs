@@ -20,7 +20,6 @@ use crate::names::Name;
 use crate::runtime::Runtime;
 use crate::state::{State, StoreParts};
 use crate::store::{armed, metered};
-use crate::turns::LONG;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -421,8 +420,8 @@ impl Gate {
         warm.store.set_epoch_deadline(1);
         let answered =
             metered(&clock, &self.limits, Some(self.account.turns.first_seat()), call(&mut warm)).await;
-        // By a clock that may take one tick for work which was none.
-        if clock.cpu() >= 2 * LONG {
+        // Only by a breach: the clock of a call takes every wait of less than a tick for work.
+        if matches!(answered, Err(Breach::Cpu)) {
             self.account.turns.computes_long();
         }
         let failed = match answered {
