@@ -22,6 +22,9 @@ use tracing_subscriber::{Layer, Registry};
 /// Spans that wait to be sent; more are dropped.
 const WAITING_SPANS: usize = 4_096;
 
+/// A client can have the HTTP/2 library warn as often as it sends frames: unless the filter names it, it says errors only.
+const QUIET: &str = "h2=error";
+
 /// How the host tells what it does.
 #[derive(Debug, Clone)]
 pub struct TelemetryOptions {
@@ -84,9 +87,8 @@ impl Telemetry {
     /// # Errors
     /// Any [`TelemetryError`].
     pub fn start(options: &TelemetryOptions) -> Result<Self, TelemetryError> {
-        let filter = EnvFilter::try_new(&options.filter).map_err(|error| TelemetryError::Filter {
-            filter: options.filter.clone(),
-            cause: error.to_string(),
+        let filter = EnvFilter::try_new(format!("{QUIET},{}", options.filter)).map_err(|error| {
+            TelemetryError::Filter { filter: options.filter.clone(), cause: error.to_string() }
         })?;
         if !(0.0..=1.0).contains(&options.sample) {
             return Err(TelemetryError::Sample(options.sample));
