@@ -1,5 +1,7 @@
 //! What shows with time only: load for long, and deploys by the hundred.
 
+#![allow(clippy::print_stdout, reason = "whoever waits half an hour sees how it goes")]
+
 use super::{CLIENTS, NEIGHBOUR, Siege, beside, is_panic, until};
 use crate::attack::Attack;
 use crate::files::{guest, key, sign_as_importing};

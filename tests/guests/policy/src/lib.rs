@@ -14,7 +14,7 @@ impl Policy for Hostile {
 
     fn decide(&self, facts: &Facts) -> Verdict {
         if facts.path == "/talk" {
-            return policy::deny(&"because ".repeat(100_000));
+            return policy::deny("because ".repeat(100_000));
         }
         act(facts.path.trim_start_matches('/'));
         policy::allow("default")
