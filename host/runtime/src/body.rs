@@ -5,6 +5,7 @@ use crate::fault::Fault;
 use crate::headers::clean_trailers;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,21 +35,37 @@ pub(crate) enum BodyEnd {
     Abandoned,
 }
 
-/// A body that goes to a guest or from it to somebody else: no longer than the limit, and counted. Nothing in its trailers
-/// pretends to come from the host, or comes too late.
-pub(crate) struct CountedBody {
-    inner: RequestBody,
-    limit: u64,
-    count: Arc<AtomicU64>,
+/// A body of which each frame is looked at as it passes, and may be changed or refused.
+struct Watched<F> {
+    inner: WasiBody,
+    look: F,
 }
 
-impl CountedBody {
-    pub(crate) fn new(inner: RequestBody, limit: u64, count: Arc<AtomicU64>) -> Self {
-        Self { inner, limit, count }
-    }
+/// A body of which `look` sees each frame as it passes, and may change or refuse it.
+pub(crate) fn watched(
+    inner: WasiBody,
+    look: impl FnMut(&mut Frame<Bytes>) -> Result<(), Error> + Unpin + Send + 'static,
+) -> WasiBody {
+    Watched { inner, look }.boxed_unsync()
 }
 
-impl Body for CountedBody {
+/// A request's body as a guest gets it: no longer than the limit, and counted. Nothing in its trailers pretends to come
+/// from the host, or comes too late.
+pub(crate) fn counted(inner: RequestBody, limit: u64, count: Arc<AtomicU64>) -> WasiBody {
+    watched(inner, move |frame| {
+        if let Some(trailers) = frame.trailers_mut() {
+            clean_trailers(trailers);
+        } else if let Some(data) = frame.data_ref() {
+            let sum = count.fetch_add(data.len() as u64, Relaxed).saturating_add(data.len() as u64);
+            if sum > limit {
+                return Err(Error::HttpRequestBodySize(Some(limit)));
+            }
+        }
+        Ok(())
+    })
+}
+
+impl<F: FnMut(&mut Frame<Bytes>) -> Result<(), Error> + Unpin> Body for Watched<F> {
     type Data = Bytes;
     type Error = Error;
 
@@ -57,14 +74,10 @@ impl Body for CountedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let mut polled = Pin::new(&mut self.inner).poll_frame(context);
-        let Poll::Ready(Some(Ok(frame))) = &mut polled else { return polled };
-        if let Some(trailers) = frame.trailers_mut() {
-            clean_trailers(trailers);
-        } else if let Some(data) = frame.data_ref() {
-            let sum = self.count.fetch_add(data.len() as u64, Relaxed).saturating_add(data.len() as u64);
-            if sum > self.limit {
-                return Poll::Ready(Some(Err(Error::HttpRequestBodySize(Some(self.limit)))));
-            }
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Err(error) = (self.look)(frame)
+        {
+            return Poll::Ready(Some(Err(error)));
         }
         polled
     }

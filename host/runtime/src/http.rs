@@ -2,17 +2,13 @@
 //! rest.
 
 use crate::account::Account;
+use crate::body::watched;
 use crate::egress::{Egress, EgressError, Origin};
 use crate::limits::Limits;
 use crate::names::Name;
 use crate::seams::{Transport, Upstream};
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -91,7 +87,18 @@ impl WasiHttpHooks for Outgoing {
             account.egress(head);
         }
         let counted = move |inner: WasiBody| {
-            OutgoingBody { inner, count: bytes.clone(), account: account.clone() }.boxed_unsync()
+            let (count, account) = (bytes.clone(), account.clone());
+            watched(inner, move |frame| {
+                let bytes = match (frame.data_ref(), frame.trailers_ref()) {
+                    (Some(data), _) => data.len() as u64,
+                    (_, trailers) => trailers.map_or(0, head_bytes),
+                };
+                if account.as_ref().is_some_and(|account| !account.egress(bytes)) {
+                    return Err(Error::ConnectionLimitReached);
+                }
+                count.fetch_add(bytes, Relaxed);
+                Ok(())
+            })
         };
         Box::new(async move {
             let sent = match planned {
@@ -123,42 +130,4 @@ impl WasiHttpHooks for Outgoing {
 /// Bytes of header fields or trailers, as HTTP/1 writes them.
 fn head_bytes(headers: &http::HeaderMap) -> u64 {
     headers.iter().map(|(name, value)| (name.as_str().len() + value.len() + 4) as u64).sum()
-}
-
-/// A body that goes out or comes back: counted for the run and for the tenant's hour.
-struct OutgoingBody {
-    inner: WasiBody,
-    count: Arc<AtomicU64>,
-    account: Option<Arc<Account>>,
-}
-
-impl Body for OutgoingBody {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            let bytes = match (frame.data_ref(), frame.trailers_ref()) {
-                (Some(data), _) => data.len() as u64,
-                (_, trailers) => trailers.map_or(0, head_bytes),
-            };
-            if self.account.as_ref().is_some_and(|account| !account.egress(bytes)) {
-                return Poll::Ready(Some(Err(Error::ConnectionLimitReached)));
-            }
-            self.count.fetch_add(bytes, Relaxed);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
 }

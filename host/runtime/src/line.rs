@@ -12,7 +12,7 @@
 
 use crate::bindings::admission::Ending;
 use crate::bindings::{Facts, Outcome, Usage};
-use crate::body::{BodyBounds, BodyEnd, CountedBody, RequestBody, ResponseBody, Tail, Ties};
+use crate::body::{BodyBounds, BodyEnd, RequestBody, ResponseBody, Tail, Ties, counted};
 use crate::book::Book;
 use crate::facts::{Peer, Target, Unreadable, facts, unix_ns};
 use crate::fault::Fault;
@@ -268,7 +268,7 @@ impl Exchange {
         let no_body = parts.method == Method::HEAD;
         let bytes_in = Arc::new(AtomicU64::new(0));
         let tail = Arc::new(Tail::default());
-        let body = CountedBody::new(body, app.limits.request_body_bytes, bytes_in.clone()).boxed_unsync();
+        let body = counted(body, app.limits.request_body_bytes, bytes_in.clone());
         let request = wire::request_for_guest(parts, body, &target, &self.facts);
         // What came before was no work of the guest's.
         let started = Instant::now();

@@ -95,7 +95,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "an origin in `http.allow` that is none is shown as it is written, control characters and all"]
     fn an_origin_with_a_control_character_is_shown_on_one_line() {
         let app = "[tenants.acme.apps.web]\ncomponent = \"web.wasm\"\n";
         let grants = "[tenants.acme.apps.web.grants]\nhttp = { allow = [\"https://a\\u0000b\"] }\n";

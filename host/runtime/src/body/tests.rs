@@ -117,7 +117,7 @@ async fn a_request_body_over_its_limit_is_an_error_for_the_guest() {
     let inner =
         http_body_util::Full::new(Bytes::from_static(b"12345")).map_err(|e| match e {}).boxed_unsync();
     let count = Arc::new(AtomicU64::new(0));
-    let mut body = CountedBody::new(inner, 4, count.clone());
+    let mut body = counted(inner, 4, count.clone());
     assert!(matches!(body.frame().await, Some(Err(Error::HttpRequestBodySize(Some(4))))));
     assert_eq!(count.load(Relaxed), 5);
 }
@@ -130,7 +130,7 @@ async fn trailers_that_pretend_to_come_from_the_host_or_come_too_late_are_droppe
         fields.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).into_iter().collect();
     let frames = futures::stream::iter([Ok(Frame::trailers(trailers))]);
     let inner = StreamBody::new(frames).boxed_unsync();
-    let mut body = CountedBody::new(inner, 4, Arc::default());
+    let mut body = counted(inner, 4, Arc::default());
     let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
     assert_eq!(trailers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["sum"]);
 }
