@@ -11,6 +11,7 @@
 mod admission;
 mod audit;
 mod clients;
+mod concurrent;
 mod drain;
 mod faults;
 mod fields;

@@ -20,7 +20,7 @@ pub struct Answer {
     pub(crate) body: Body,
     pub(crate) records: Vec<Record>,
     /// Held so that a host made for one request lives as long as its answer.
-    pub(crate) _host: Option<Box<dyn std::any::Any>>,
+    pub(crate) _host: Option<Box<dyn std::any::Any + Send>>,
 }
 
 impl Answer {

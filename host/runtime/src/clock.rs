@@ -162,6 +162,14 @@ impl RunClock {
         Duration::from_nanos(self.waited_ns.load(Relaxed))
     }
 
+    /// As [`RunClock::waited`], with the wait that may go on now.
+    pub(crate) fn waiting(&self) -> Duration {
+        let (began, ended) = (self.poll_began_wall_ns.load(Relaxed), self.poll_ended_ns.load(Relaxed));
+        let waits = ended >= began && !self.in_line.load(Relaxed);
+        let now = if waits { self.since_start_ns().saturating_sub(ended) } else { 0 };
+        Duration::from_nanos(self.waited_ns.load(Relaxed).saturating_add(now))
+    }
+
     /// When the run began.
     pub(crate) fn started(&self) -> Instant {
         self.started

@@ -56,6 +56,8 @@ pub enum Fault {
     Exit,
     /// Any other trap: an unreachable instruction, an access out of bounds and the like.
     Trap,
+    /// Another request, in the same instance at the same time, broke a limit or trapped, and the instance is gone.
+    InstanceLost,
     /// The host had no room for another instance, or the tenant's total of memory or instances is reached.
     Saturated,
     /// The host could not make an instance, or lost it by a fault of its own.
@@ -81,6 +83,7 @@ impl Fault {
             Self::BadResponse => "bad-response",
             Self::Exit => "exit",
             Self::Trap => "trap",
+            Self::InstanceLost => "instance-lost",
             Self::Saturated => "saturated",
             Self::Host => "host-fault",
         }

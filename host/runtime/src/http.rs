@@ -26,18 +26,31 @@ pub(crate) struct Outgoing {
     pub(crate) account: Option<Arc<Account>>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) limits: Arc<Limits>,
+    /// Of the present run.
+    pub(crate) run: Sending,
+}
+
+/// What belongs to one run.
+pub(crate) struct Sending {
     pub(crate) deadline: Instant,
     pub(crate) sent: u32,
     /// Bytes of bodies, in both directions.
     pub(crate) bytes: Arc<AtomicU64>,
 }
 
+impl Sending {
+    /// Nothing sent yet.
+    pub(crate) fn until(deadline: Instant, bytes: Arc<AtomicU64>) -> Self {
+        Self { deadline, sent: 0, bytes }
+    }
+}
+
 impl Outgoing {
     /// Everything that can be told before a name is resolved.
     fn plan(&mut self, uri: &http::Uri, options: Option<RequestOptions>) -> Result<Upstream, EgressError> {
         // Also what is refused counts: each attempt is a line in the host's log.
-        self.sent = self.sent.saturating_add(1);
-        if self.sent > self.limits.outgoing_requests {
+        self.run.sent = self.run.sent.saturating_add(1);
+        if self.run.sent > self.limits.outgoing_requests {
             let limit = self.limits.outgoing_requests as usize;
             return Err(EgressError::Limit { what: "outgoing requests in one run", limit });
         }
@@ -49,7 +62,7 @@ impl Outgoing {
         let egress = self.grant.clone().filter(|egress| egress.allows(&origin));
         let egress = egress.ok_or(EgressError::NotAllowed(origin))?;
         let options = options.unwrap_or_default();
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = self.run.deadline.saturating_duration_since(Instant::now());
         let within = |asked: Option<Duration>, default: Duration| asked.unwrap_or(default).min(left);
         Ok(Upstream {
             tenant: self.tenant.clone(),
@@ -58,7 +71,7 @@ impl Outgoing {
             connect: within(options.connect_timeout, CONNECT),
             first_byte: within(options.first_byte_timeout, left),
             between_bytes: within(options.between_bytes_timeout, left),
-            deadline: self.deadline,
+            deadline: self.run.deadline,
         })
     }
 }
@@ -77,8 +90,9 @@ impl WasiHttpHooks for Outgoing {
         drop(io);
         let planned = self.plan(request.uri(), options);
         // The limit is said once, and not for each request beyond it.
-        let told = self.sent <= self.limits.outgoing_requests.saturating_add(1);
-        let (transport, tenant, bytes) = (self.transport.clone(), self.tenant.clone(), self.bytes.clone());
+        let told = self.run.sent <= self.limits.outgoing_requests.saturating_add(1);
+        let (transport, tenant, bytes) =
+            (self.transport.clone(), self.tenant.clone(), self.run.bytes.clone());
         let account = self.account.clone();
         // Heads are bytes, too. What does not fit shows at the next request.
         let head = head_bytes(request.headers()) + request.uri().to_string().len() as u64;

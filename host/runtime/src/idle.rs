@@ -35,7 +35,7 @@ impl<T> Shelf<T> {
 }
 
 /// A shelf, whatever is on it.
-trait Evict: Send + Sync {
+pub(crate) trait Evict: Send + Sync {
     fn engine(&self) -> EngineKind;
     fn tenant(&self) -> &Name;
     fn kept(&self) -> usize;
@@ -75,14 +75,18 @@ impl Shelves {
     /// An empty shelf for a tenant's instances of an engine.
     pub(crate) fn add<T: Send + 'static>(&self, engine: EngineKind, tenant: &Name) -> Arc<Shelf<T>> {
         let shelf = Arc::new(Shelf { engine, tenant: tenant.clone(), kept: Mutex::default() });
-        let known: Arc<dyn Evict> = shelf.clone();
+        self.know(&(shelf.clone() as Arc<dyn Evict>));
+        shelf
+    }
+
+    /// Remembers one more that keeps instances.
+    pub(crate) fn know(&self, shelf: &Arc<dyn Evict>) {
         let mut all = self.0.lock();
         // Those that are gone are looked for when the list would have to grow.
         if all.len() == all.capacity() {
             all.retain(|shelf| shelf.strong_count() > 0);
         }
-        all.push(Arc::downgrade(&known));
-        shelf
+        all.push(Arc::downgrade(shelf));
     }
 
     /// Makes room, if it was for want of it that an instance could not be made. In an engine's pools: clears the

@@ -1,8 +1,7 @@
 //! An instance of an app, and how it answers one request.
 
 use crate::clock::RunClock;
-use crate::state::State;
-use crate::stdio::GuestLog;
+use crate::state::{Report, State};
 use crate::store::arm_fuel;
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
@@ -10,12 +9,14 @@ use wasmtime::{AsContextMut, Store};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{Prepared, Proxy};
 
+/// Instances that an app keeps idle, however many it had at one time.
+pub(crate) const IDLE_MOST: usize = 8;
+
 /// An instance that waits for its next request.
 pub(crate) struct Idle {
     pub(crate) store: Store<State>,
     /// None until the instance is made, and when it could not be: the store still knows what that took.
     pub(crate) proxy: Option<Proxy>,
-    pub(crate) log: Arc<GuestLog>,
     pub(crate) uses: u32,
 }
 
@@ -47,17 +48,15 @@ impl Pristine {
 
 impl Idle {
     /// Makes an instance ready for its next request; or for its first one, which making it is a part of.
-    pub(crate) fn begin(&mut self, clock: &Arc<RunClock>, request_id: &str) -> wasmtime::Result<&mut Self> {
+    pub(crate) fn begin(&mut self, clock: &Arc<RunClock>, request_id: &str) -> wasmtime::Result<()> {
         if self.uses == 0 {
-            self.log.is_for(request_id);
-            self.store.data_mut().begin_pristine(clock);
+            self.store.data_mut().begin_pristine(clock, request_id);
         } else {
-            self.log.begin(request_id);
-            self.store.data_mut().begin(clock);
+            self.store.data_mut().begin(clock, request_id);
             arm_fuel(&mut self.store)?;
         }
         self.store.set_epoch_deadline(1);
-        Ok(self)
+        Ok(())
     }
 
     /// What it is, before its first request.
@@ -68,6 +67,11 @@ impl Idle {
             memory_bytes: meter.memory_now(),
             host_calls: meter.calls_total(),
         }
+    }
+
+    /// What the present run has taken. Ends its last line in the log.
+    pub(crate) fn report(&self) -> Report {
+        self.store.data().report(self.store.get_fuel().ok())
     }
 
     /// Has the guest answer one request, and waits until it has nothing more to do.

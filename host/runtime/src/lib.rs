@@ -14,6 +14,7 @@ mod cache;
 mod clean;
 mod clock;
 mod compile;
+mod concurrent;
 mod egress;
 mod engine;
 mod facts;
@@ -27,6 +28,7 @@ mod http;
 mod idle;
 mod inspect;
 mod instance;
+mod instantiate;
 mod keyvalue;
 mod limits;
 mod line;
@@ -38,6 +40,7 @@ mod place;
 mod pressure;
 mod problem;
 mod record;
+mod reset;
 mod route;
 mod run;
 mod runtime;
@@ -47,6 +50,7 @@ mod stdio;
 mod store;
 mod turns;
 mod wire;
+mod workers;
 
 /// What the fuzz targets ask of the line's steps. No promise is made of it.
 #[doc(hidden)]
@@ -106,3 +110,4 @@ pub use runtime::{Runtime, RuntimeOptions, StartError};
 pub use seams::{Bucket, BucketError, Buckets, Keys, Signer, Swap, Transport, Upstream};
 pub use turns::worker_threads;
 pub use wire::{outcome_detail, outcome_name};
+pub use workers::Concurrency;

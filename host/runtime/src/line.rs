@@ -23,7 +23,7 @@ use crate::place::Place;
 use crate::problem::End;
 use crate::record;
 use crate::route::{Entry, House};
-use crate::run::{Job, Ran};
+use crate::run::{Job, Ran, Sent};
 use crate::wire;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -293,13 +293,16 @@ impl Exchange {
             if no_body || wire::has_no_body(&response) {
                 // The guest may go on writing, and must not find that nobody reads.
                 let (parts, body) = response.into_parts();
-                tokio::spawn(timeout_at(deadline.into(), drained(body)));
+                let (ended, drained) = oneshot::channel();
+                tokio::spawn(timeout_at(deadline.into(), drain(body, ended)));
                 whole = Some(Response::from_parts(parts, Bytes::new()));
-            } else if let Some(head) = head.take() {
+                return Ok(Sent::Drains(drained));
+            }
+            if let Some(head) = head.take() {
                 // If the connection is gone, the body's end says so.
                 let _ = head.send(Head::Guest { response, settled, tail, bounds });
             }
-            Ok(())
+            Ok(Sent::Streams)
         };
         let ran = AssertUnwindSafe(app.run(permit, job, deliver)).catch_unwind().await;
         let Ok(mut ran) = ran else {
@@ -411,9 +414,10 @@ async fn outcome(ran: &mut Ran, sent: bool, status: Option<u16>, deadline: Insta
     (outcome, false)
 }
 
-/// Reads a body that is not sent, to its end.
-async fn drained(mut body: WasiBody) {
+/// Reads a body that is not sent, to its end, which is the end of `ended`, too.
+async fn drain(mut body: WasiBody, ended: oneshot::Sender<()>) {
     while let Some(Ok(_)) = body.frame().await {}
+    drop(ended);
 }
 
 /// A run's ending, with what it took and what it might have taken.
@@ -430,8 +434,12 @@ fn ended(app: &App, ran: Ran, outcome: Outcome) -> Ending {
         ("request-body-bytes".into(), usage.bytes_in, limits.request_body_bytes),
         ("response-body-bytes".into(), usage.bytes_out, limits.response_body_bytes),
         ("host-calls".into(), usage.host_calls, limits.host_calls),
-        ("outgoing-requests".into(), u64::from(ran.outgoing_requests), u64::from(limits.outgoing_requests)),
-        ("log-lines".into(), u64::from(ran.log.lines), u64::from(limits.log_lines)),
+        (
+            "outgoing-requests".into(),
+            u64::from(ran.report.outgoing_requests),
+            u64::from(limits.outgoing_requests),
+        ),
+        ("log-lines".into(), u64::from(ran.report.log.lines), u64::from(limits.log_lines)),
     ];
     if ran.fault == Some(Fault::Handles) {
         // Nobody counts them but the engine, which says only that there were too many.
@@ -444,10 +452,14 @@ fn ended(app: &App, ran: Ran, outcome: Outcome) -> Ending {
         ("instance".to_owned(), ran.instance.to_owned()),
     ];
     metadata.extend(
-        ran.calls.iter().map(|(interface, count)| (format!("calls.{}", interface.name()), count.to_string())),
+        ran.report
+            .figures
+            .calls
+            .iter()
+            .map(|(interface, count)| (format!("calls.{}", interface.name()), count.to_string())),
     );
-    if ran.log.dropped > 0 {
-        metadata.push(("log-lines-dropped".to_owned(), ran.log.dropped.to_string()));
+    if ran.report.log.dropped > 0 {
+        metadata.push(("log-lines-dropped".to_owned(), ran.report.log.dropped.to_string()));
     }
     if ran.permit.unchecked {
         metadata.push(("gate".to_owned(), "failed-open".to_owned()));

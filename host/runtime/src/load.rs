@@ -5,7 +5,7 @@ use crate::cache::CacheError;
 use crate::engine::EngineKind;
 use crate::grants::{Access, Files, Grants};
 use crate::handles::GuestStores;
-use crate::idle::Shelf;
+use crate::idle::{Evict, Shelf};
 use crate::inspect::{Inspection, MalformedError};
 use crate::instance::{Idle, Pristine};
 use crate::limits::{Limits, TenantTotals};
@@ -14,6 +14,7 @@ use crate::names::Name;
 use crate::runtime::Runtime;
 use crate::seams::BucketError;
 use crate::state::State;
+use crate::workers::{Concurrency, Workers};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -44,6 +45,8 @@ pub enum Mode {
         /// Requests that one instance answers before it is dropped.
         reuse: u32,
     },
+    /// Several requests at one time in the same instance, for apps written for wasi:http 0.3.
+    Concurrent(Concurrency),
 }
 
 impl Mode {
@@ -53,6 +56,7 @@ impl Mode {
             Self::Fresh => "fresh",
             Self::Reset => "reset",
             Self::Serial { .. } => "serial",
+            Self::Concurrent(_) => "concurrent",
         }
     }
 }
@@ -193,6 +197,7 @@ pub struct App {
     pub(crate) stores: GuestStores,
     pub(crate) config: Arc<BTreeMap<String, String>>,
     pub(crate) idle: Arc<Shelf<Idle>>,
+    pub(crate) workers: Arc<Workers>,
     pub(crate) account: Arc<Account>,
     /// For mode `reset`: what an instance is when it was just made.
     pub(crate) pristine: OnceLock<Pristine>,
@@ -237,6 +242,12 @@ impl Runtime {
             name: label.clone(),
             wanted: "`wasi:http/handler` or `wasi:http/incoming-handler`",
         })?;
+        if matches!((spec.mode, proxy), (Mode::Concurrent(_), ProxyVersion::P2)) {
+            let wanted = "`wasi:http/handler@0.3`, which mode `concurrent` needs: use `mode = \"serial\"`";
+            return Err(LoadError::NoExport { name: label, wanted });
+        }
+        let workers = Workers::of(&spec.tenant);
+        self.shelves.know(&(workers.clone() as Arc<dyn Evict>));
         let digest = component.blake3();
         let code = self.compile(&label, EngineKind::Apps, digest, component.bytes().clone()).await?;
         let compile =
@@ -246,6 +257,7 @@ impl Runtime {
         let app = Arc::new(App {
             runtime: self.clone(),
             idle: self.shelves.add(EngineKind::Apps, &spec.tenant),
+            workers,
             account: self.account(&spec.tenant, &spec.totals),
             pristine: OnceLock::new(),
             refilling: AtomicBool::new(false),

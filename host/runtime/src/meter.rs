@@ -31,15 +31,71 @@ pub(crate) struct Meter {
     engine: Engine,
     schedule: Arc<Schedule>,
     limits: Arc<Limits>,
+    /// Of the present run.
+    bill: Bill,
+    memory: Memory,
+    /// The instance that this store is for.
+    place: Option<InstancePlace>,
+}
+
+/// What one run has taken so far, but for the fuel, which the engine counts.
+pub(crate) struct Bill {
     clock: Arc<RunClock>,
     calls: [u64; Interface::COUNT],
     calls_total: u64,
     call_gas: u64,
     streams: StreamBytes,
     breach: Option<Breach>,
-    memory: Memory,
-    /// The instance that this store is for.
-    place: Option<InstancePlace>,
+    /// The most that the store held while it was this run's turn.
+    memory_most: usize,
+    memory_denied: bool,
+}
+
+impl Bill {
+    /// For a run that has begun by this clock.
+    pub(crate) fn new(clock: Arc<RunClock>, streams: StreamBytes) -> Self {
+        Self {
+            clock,
+            calls: [0; Interface::COUNT],
+            calls_total: 0,
+            call_gas: 0,
+            streams,
+            breach: None,
+            memory_most: 0,
+            memory_denied: false,
+        }
+    }
+
+    /// Takes over what another has taken.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        self.calls.iter_mut().zip(other.calls).for_each(|(own, more)| *own += more);
+        self.calls_total += other.calls_total;
+        self.call_gas = self.call_gas.saturating_add(other.call_gas);
+        self.streams.cli.fetch_add(other.streams.cli.load(Relaxed), Relaxed);
+        self.streams.http_outgoing.fetch_add(other.streams.http_outgoing.load(Relaxed), Relaxed);
+    }
+
+    /// The run's clock.
+    pub(crate) fn clock(&self) -> &Arc<RunClock> {
+        &self.clock
+    }
+}
+
+/// What is known of a run once it is over, or has been stopped.
+#[derive(Default)]
+pub(crate) struct Figures {
+    pub(crate) fuel: u64,
+    pub(crate) gas: u64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) host_calls: u64,
+    /// Calls into the host by interface, without those that have none.
+    pub(crate) calls: Vec<(Interface, u64)>,
+    /// The breach that a crossing noted.
+    pub(crate) breach: Option<Breach>,
+    /// Whether memory was refused.
+    pub(crate) memory_denied: bool,
+    /// Whether gas is what bounds the fuel.
+    pub(crate) gas_bounds_fuel: bool,
 }
 
 /// What one store holds. Given back to the tenant's account with the store.
@@ -47,24 +103,20 @@ pub(crate) struct Meter {
 struct Memory {
     account: Option<Arc<Account>>,
     now: usize,
-    most: usize,
     /// What the engine asked for last, and may yet fail to get.
     pending: usize,
-    denied: bool,
 }
 
 impl Memory {
     /// Counts more, if the sum stays within the limit; an error if it is the tenant's total that it would pass.
     fn hold(&mut self, bytes: usize, limit: usize) -> Result<bool, TotalReached> {
         let Some(sum) = self.now.checked_add(bytes).filter(|sum| *sum <= limit) else {
-            self.denied = true;
             return Ok(false);
         };
         if let Some(account) = &self.account {
             account.hold(bytes)?;
         }
         self.now = sum;
-        self.most = self.most.max(sum);
         Ok(true)
     }
 
@@ -91,15 +143,10 @@ impl Meter {
         clock: Arc<RunClock>,
     ) -> Self {
         Self {
-            streams: StreamBytes::default(),
             engine: engine.clone(),
-            call_gas: schedule.instance(),
+            bill: Bill { call_gas: schedule.instance(), ..Bill::new(clock, StreamBytes::default()) },
             schedule,
             limits,
-            clock,
-            calls: [0; Interface::COUNT],
-            calls_total: 0,
-            breach: None,
             memory: Memory::default(),
             place: None,
         }
@@ -113,35 +160,40 @@ impl Meter {
     }
 
     /// With the counts of what crosses in the guest's streams.
-    pub(crate) fn with_streams(self, streams: StreamBytes) -> Self {
-        Self { streams, ..self }
+    pub(crate) fn with_streams(mut self, streams: StreamBytes) -> Self {
+        self.bill.streams = streams;
+        self
     }
 
     /// Begins the next run of a reused instance: all counts from zero, but the memory that it still holds.
     pub(crate) fn begin(&mut self, clock: Arc<RunClock>, limits: Arc<Limits>) {
-        let fresh = Self::new(&self.engine, self.schedule.clone(), limits, clock);
-        let mut memory = std::mem::take(&mut self.memory);
-        (memory.most, memory.denied) = (memory.now, false);
-        let (streams, place) = (self.streams.clone(), self.place.take());
+        self.limits = limits;
+        let streams = self.bill.streams.clone();
         streams.cli.store(0, Relaxed);
         streams.http_outgoing.store(0, Relaxed);
-        *self = Self { call_gas: 0, memory, streams, place, ..fresh };
+        self.bill = Bill { memory_most: self.memory.now, ..Bill::new(clock, streams) };
+    }
+
+    /// Goes on with another run, where one instance has several at one time. This one's bill takes its place.
+    pub(crate) fn turn_to(&mut self, bill: &mut Bill) {
+        std::mem::swap(&mut self.bill, bill);
+        self.bill.memory_most = self.bill.memory_most.max(self.memory.now);
     }
 
     /// Begins the run of an instance that was made for it before: what making it took is part of the run.
     pub(crate) fn begin_pristine(&mut self, clock: Arc<RunClock>) {
-        clock.charge(self.clock.cpu());
-        self.clock = clock;
+        clock.charge(self.bill.clock.cpu());
+        self.bill.clock = clock;
     }
 
     /// Counts and prices one call into the host.
     pub(crate) fn cross(&mut self, interface: Interface) {
-        if let Some(count) = self.calls.get_mut(interface as usize) {
+        if let Some(count) = self.bill.calls.get_mut(interface as usize) {
             *count += 1;
         }
-        self.calls_total += 1;
+        self.bill.calls_total += 1;
         self.charge(self.schedule.call(interface));
-        if self.calls_total > self.limits.host_calls {
+        if self.bill.calls_total > self.limits.host_calls {
             self.break_off(Breach::HostCalls);
         }
     }
@@ -152,19 +204,19 @@ impl Meter {
     }
 
     fn charge(&mut self, gas: u64) {
-        self.call_gas = self.call_gas.saturating_add(gas);
+        self.bill.call_gas = self.bill.call_gas.saturating_add(gas);
         self.check_gas();
     }
 
     fn check_gas(&mut self) {
-        if self.call_gas > self.limits.gas {
+        if self.bill.call_gas > self.limits.gas {
             self.break_off(Breach::Gas);
         }
     }
 
     fn break_off(&mut self, breach: Breach) {
-        if self.breach.is_none() {
-            self.breach = Some(breach);
+        if self.bill.breach.is_none() {
+            self.bill.breach = Some(breach);
             self.engine.increment_epoch();
         }
     }
@@ -174,24 +226,24 @@ impl Meter {
         self.limits.fuel.min(self.limits.gas / self.schedule.fuel(1).max(1))
     }
 
-    /// Whether gas is what bounds the fuel.
-    pub(crate) fn gas_bounds_fuel(&self) -> bool {
+    fn gas_bounds_fuel(&self) -> bool {
         self.fuel_at_start() < self.limits.fuel
     }
 
     /// What the engine asks at every tick: may the guest go on, having this much fuel left? None if the engine does
     /// not count it.
     pub(crate) fn tick(&mut self, fuel_left: Option<u64>) -> Result<(), Breach> {
-        if let Some(breach) = self.breach {
+        let bill = &self.bill;
+        if let Some(breach) = bill.breach {
             return Err(breach);
         }
-        if self.clock.cpu_in_poll() > self.limits.cpu {
+        if bill.clock.cpu_in_poll() > self.limits.cpu {
             return Err(Breach::Cpu);
         }
-        if self.clock.started().elapsed() > self.limits.deadline {
+        if bill.clock.started().elapsed() > self.limits.deadline {
             return Err(Breach::Deadline);
         }
-        if self.gas(self.fuel_used(fuel_left)) > self.limits.gas {
+        if self.gas(bill, self.fuel_used(fuel_left)) > self.limits.gas {
             return Err(Breach::Gas);
         }
         Ok(())
@@ -199,7 +251,7 @@ impl Meter {
 
     /// Whether the guest has had its thread for less than a tick.
     pub(crate) fn poll_is_young(&self) -> bool {
-        self.clock.poll_is_young()
+        self.bill.clock.poll_is_young()
     }
 
     /// Fuel used so far, from what is left.
@@ -207,40 +259,44 @@ impl Meter {
         left.map_or(0, |left| self.fuel_at_start().saturating_sub(left))
     }
 
-    /// Gas so far.
-    pub(crate) fn gas(&self, fuel_used: u64) -> u64 {
+    fn gas(&self, bill: &Bill, fuel_used: u64) -> u64 {
         let fuel = self.schedule.fuel(fuel_used);
-        let memory = self.schedule.memory(self.memory.most as u64);
+        let memory = self.schedule.memory(bill.memory_most as u64);
         let bytes = |interface, count: &AtomicU64| self.schedule.bytes(interface, count.load(Relaxed));
         fuel.saturating_add(memory)
-            .saturating_add(self.call_gas)
-            .saturating_add(bytes(Interface::Cli, &self.streams.cli))
-            .saturating_add(bytes(Interface::HttpOutgoing, &self.streams.http_outgoing))
+            .saturating_add(bill.call_gas)
+            .saturating_add(bytes(Interface::Cli, &bill.streams.cli))
+            .saturating_add(bytes(Interface::HttpOutgoing, &bill.streams.http_outgoing))
     }
 
-    /// The breach that a crossing noted, if any.
-    pub(crate) fn breach(&self) -> Option<Breach> {
-        self.breach
+    /// What the present run has taken, having this much fuel left.
+    pub(crate) fn figures(&self, fuel_left: Option<u64>) -> Figures {
+        self.figures_of(&self.bill, fuel_left)
+    }
+
+    /// As [`Meter::figures`], of a run whose turn it is not.
+    pub(crate) fn figures_of(&self, bill: &Bill, fuel_left: Option<u64>) -> Figures {
+        let fuel = self.fuel_used(fuel_left);
+        Figures {
+            fuel,
+            gas: self.gas(bill, fuel),
+            memory_bytes: bill.memory_most as u64,
+            host_calls: bill.calls_total,
+            calls: Interface::ALL.into_iter().zip(bill.calls).filter(|(_, count)| *count > 0).collect(),
+            breach: bill.breach,
+            memory_denied: bill.memory_denied,
+            gas_bounds_fuel: self.gas_bounds_fuel(),
+        }
+    }
+
+    /// The clock of the present run.
+    pub(crate) fn clock(&self) -> &Arc<RunClock> {
+        self.bill.clock()
     }
 
     /// Calls into the host, in all.
     pub(crate) fn calls_total(&self) -> u64 {
-        self.calls_total
-    }
-
-    /// Calls into the host by interface, without those that have none.
-    pub(crate) fn calls(&self) -> impl Iterator<Item = (Interface, u64)> + '_ {
-        Interface::ALL.into_iter().zip(self.calls).filter(|(_, count)| *count > 0)
-    }
-
-    /// The most memory that was held at one time, in bytes.
-    pub(crate) fn memory_most(&self) -> usize {
-        self.memory.most
-    }
-
-    /// Whether memory was refused.
-    pub(crate) fn memory_denied(&self) -> bool {
-        self.memory.denied
+        self.bill.calls_total
     }
 
     /// The limits in force.
@@ -256,9 +312,16 @@ impl Meter {
     /// Counts memory that the host holds for the guest, if the sum stays within the limit and the tenant's total.
     #[must_use]
     pub(crate) fn hold(&mut self, bytes: usize) -> bool {
-        let held = self.memory.hold(bytes, self.limits.memory_bytes);
-        self.memory.denied |= held.is_err();
+        let held = self.try_hold(bytes);
+        self.bill.memory_denied |= held.is_err();
         held.unwrap_or(false)
+    }
+
+    fn try_hold(&mut self, bytes: usize) -> Result<bool, TotalReached> {
+        let held = self.memory.hold(bytes, self.limits.memory_bytes)?;
+        self.bill.memory_denied |= !held;
+        self.bill.memory_most = self.bill.memory_most.max(self.memory.now);
+        Ok(held)
     }
 
     /// Gives back what [`Meter::hold`] counted.
@@ -268,7 +331,7 @@ impl Meter {
 
     /// As [`Meter::hold`], for what the engine asks before it grows a memory or table, and may then fail to.
     fn grow(&mut self, bytes: usize) -> wasmtime::Result<bool> {
-        let held = self.memory.hold(bytes, self.limits.memory_bytes)?;
+        let held = self.try_hold(bytes)?;
         self.memory.pending = if held { bytes } else { 0 };
         Ok(held)
     }

@@ -55,6 +55,8 @@ impl End {
             Self::Fault(fault) => {
                 let status = match fault {
                     Fault::Deadline | Fault::CpuTime | Fault::HostWait => StatusCode::GATEWAY_TIMEOUT,
+                    // Nothing is wrong with this request: it may be sent again.
+                    Fault::InstanceLost => StatusCode::SERVICE_UNAVAILABLE,
                     fault if fault.is_the_hosts() => StatusCode::INTERNAL_SERVER_ERROR,
                     _ => StatusCode::BAD_GATEWAY,
                 };
@@ -100,6 +102,7 @@ mod tests {
             (End::Fault(Fault::CpuTime), 504),
             (End::Fault(Fault::Deadline), 504),
             (End::Fault(Fault::Host), 500),
+            (End::Fault(Fault::InstanceLost), 503),
             (End::Denied, 403),
             (End::Limited, 429),
             (End::Saturated, 503),

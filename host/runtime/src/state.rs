@@ -3,12 +3,13 @@
 use crate::clock::RunClock;
 use crate::gas::Interface;
 use crate::handles::GuestStores;
-use crate::http::Outgoing;
+use crate::http::{Outgoing, Sending};
 use crate::limits::Limits;
 use crate::meter::Meter;
 use crate::names::Name;
 use crate::runtime::Runtime;
 use crate::seams::{Bucket, Signer};
+use crate::stdio::GuestLog;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wasmtime::component::{HasData, ResourceTable};
@@ -20,6 +21,11 @@ use wasmtime_wasi::random::WasiRandomCtx;
 use wasmtime_wasi::sockets::WasiSocketsCtxView;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 
+pub(crate) mod runs;
+
+pub(crate) use runs::Report;
+use runs::{Roster, RunPart};
+
 /// The data of a store.
 pub(crate) struct State {
     pub(crate) meter: Meter,
@@ -30,6 +36,9 @@ pub(crate) struct State {
     stores: GuestStores,
     config: Arc<BTreeMap<String, String>>,
     signer: Option<Arc<dyn Signer>>,
+    log: Option<Arc<GuestLog>>,
+    /// In mode `concurrent`: the other runs of this instance.
+    roster: Option<Box<Roster>>,
 }
 
 /// What every store of one of the host's own components is made of.
@@ -67,9 +76,7 @@ impl StoreParts {
             account: None,
             transport: self.runtime.transport.clone(),
             limits: limits.clone(),
-            deadline: clock.started() + limits.deadline,
-            sent: 0,
-            bytes: Arc::default(),
+            run: Sending::until(clock.started() + limits.deadline, Arc::default()),
         };
         State::new(Parts {
             meter: Meter::new(engine, self.runtime.schedule.clone(), limits.clone(), clock),
@@ -78,6 +85,7 @@ impl StoreParts {
             stores: self.stores.clone(),
             config: Arc::default(),
             signer: self.signer.clone(),
+            log: None,
         })
     }
 }
@@ -90,6 +98,7 @@ pub(crate) struct Parts {
     pub(crate) stores: GuestStores,
     pub(crate) config: Arc<BTreeMap<String, String>>,
     pub(crate) signer: Option<Arc<dyn Signer>>,
+    pub(crate) log: Option<Arc<GuestLog>>,
 }
 
 impl State {
@@ -108,6 +117,8 @@ impl State {
             stores: parts.stores,
             config: parts.config,
             signer: parts.signer,
+            log: parts.log,
+            roster: None,
         }
     }
 
@@ -155,21 +166,49 @@ impl State {
     }
 
     /// Begins the next run of a reused instance: every count from zero.
-    pub(crate) fn begin(&mut self, clock: &Arc<RunClock>) {
+    pub(crate) fn begin(&mut self, clock: &Arc<RunClock>, request_id: &str) {
+        if let Some(log) = &self.log {
+            log.begin(request_id);
+        }
         self.meter.begin(clock.clone(), self.meter.limits().clone());
-        self.outgoing.sent = 0;
-        self.outgoing.deadline = clock.started() + self.meter.limits().deadline;
+        self.outgoing.run.sent = 0;
+        self.outgoing.run.deadline = clock.started() + self.meter.limits().deadline;
     }
 
     /// Begins the run of an instance that was made for it before.
-    pub(crate) fn begin_pristine(&mut self, clock: &Arc<RunClock>) {
+    pub(crate) fn begin_pristine(&mut self, clock: &Arc<RunClock>, request_id: &str) {
+        if let Some(log) = &self.log {
+            log.is_for(request_id);
+        }
         self.meter.begin_pristine(clock.clone());
-        self.outgoing.deadline = clock.started() + self.meter.limits().deadline;
+        self.outgoing.run.deadline = clock.started() + self.meter.limits().deadline;
     }
 
-    /// Outgoing requests of this run so far.
-    pub(crate) fn outgoing_requests(&self) -> u32 {
-        self.outgoing.sent
+    /// Goes on with another run of this instance. The present one's part takes its place.
+    pub(crate) fn turn_to(&mut self, part: &mut RunPart) {
+        self.meter.turn_to(&mut part.bill);
+        std::mem::swap(&mut self.outgoing.run, &mut part.sending);
+        if let Some(log) = &self.log {
+            log.turn_to(&mut part.log);
+        }
+    }
+
+    /// What the present run has taken, having this much fuel left. Ends its last line.
+    pub(crate) fn report(&self, fuel_left: Option<u64>) -> Report {
+        Report {
+            figures: self.meter.figures(fuel_left),
+            outgoing_requests: self.outgoing.run.sent,
+            log: self.log.as_ref().map(|log| log.end()).unwrap_or_default(),
+        }
+    }
+
+    /// As [`State::report`], of a run whose turn it is not.
+    pub(crate) fn report_of(&self, part: &mut RunPart, fuel_left: Option<u64>) -> Report {
+        Report {
+            figures: self.meter.figures_of(&part.bill, fuel_left),
+            outgoing_requests: part.sending.sent,
+            log: self.log.as_ref().map(|log| log.end_of(&mut part.log)).unwrap_or_default(),
+        }
     }
 
     /// For the host's own use before and after the guest runs.

@@ -22,15 +22,15 @@ pub(crate) struct GuestLog {
     tenant: Name,
     app: Name,
     limits: Arc<Limits>,
-    /// Every byte that was written, also of lines that were dropped.
-    bytes: Arc<AtomicU64>,
     run: Mutex<LogRun>,
 }
 
 /// What belongs to one run of an instance.
 #[derive(Default)]
-struct LogRun {
+pub(crate) struct LogRun {
     request_id: String,
+    /// Every byte that was written, also of lines that were dropped. For the meter.
+    pub(crate) bytes: Arc<AtomicU64>,
     counts: LogCounts,
     partial: [Partial; 2],
 }
@@ -59,19 +59,23 @@ pub(crate) enum StreamName {
 impl GuestLog {
     /// For the first run of an instance.
     pub(crate) fn new(tenant: &Name, app: &Name, limits: &Arc<Limits>, request_id: &str) -> Arc<Self> {
-        let run = LogRun { request_id: request_id.to_owned(), ..LogRun::default() };
         Arc::new(Self {
             tenant: tenant.clone(),
             app: app.clone(),
             limits: limits.clone(),
-            bytes: Arc::default(),
-            run: Mutex::new(run),
+            run: Mutex::new(LogRun::of(request_id)),
         })
     }
 
     /// Begins the next run of a reused instance: other lines, counted anew.
     pub(crate) fn begin(&self, request_id: &str) {
-        *self.run.lock() = LogRun { request_id: request_id.to_owned(), ..LogRun::default() };
+        let mut run = self.run.lock();
+        *run = LogRun { bytes: run.bytes.clone(), ..LogRun::of(request_id) };
+    }
+
+    /// Goes on with another run, where one instance has several at one time. This one takes its place.
+    pub(crate) fn turn_to(&self, run: &mut LogRun) {
+        std::mem::swap(&mut *self.run.lock(), run);
     }
 
     /// Says for which request the present run is, which began before there was one.
@@ -79,13 +83,17 @@ impl GuestLog {
         request_id.clone_into(&mut self.run.lock().request_id);
     }
 
-    /// Ends a run. The last line may have had no end.
+    /// Ends the present run. The last line may have had no end.
     pub(crate) fn end(&self) -> LogCounts {
-        let mut run = self.run.lock();
+        self.end_of(&mut self.run.lock())
+    }
+
+    /// As [`GuestLog::end`], of a run whose turn it is not.
+    pub(crate) fn end_of(&self, run: &mut LogRun) -> LogCounts {
         for stream in [StreamName::Stdout, StreamName::Stderr] {
             let partial = std::mem::take(run.partial(stream));
             if !partial.bytes.is_empty() {
-                self.line(&mut run, stream, &partial);
+                self.line(run, stream, &partial);
             }
         }
         run.counts
@@ -93,7 +101,7 @@ impl GuestLog {
 
     /// The count of bytes, for the meter.
     pub(crate) fn bytes(&self) -> Arc<AtomicU64> {
-        self.bytes.clone()
+        self.run.lock().bytes.clone()
     }
 
     /// One of the guest's two streams.
@@ -122,9 +130,9 @@ impl GuestLog {
     }
 
     fn take(&self, stream: StreamName, bytes: &[u8]) {
-        self.bytes.fetch_add(bytes.len() as u64, Relaxed);
         let most = self.limits.log_line_bytes;
         let mut run = self.run.lock();
+        run.bytes.fetch_add(bytes.len() as u64, Relaxed);
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, ends) = match piece.split_last() {
                 Some((b'\n', text)) => (text, true),
@@ -144,6 +152,11 @@ impl GuestLog {
 }
 
 impl LogRun {
+    /// No line yet, of this request.
+    pub(crate) fn of(request_id: &str) -> Self {
+        Self { request_id: request_id.to_owned(), ..Self::default() }
+    }
+
     fn partial(&mut self, stream: StreamName) -> &mut Partial {
         let [stdout, stderr] = &mut self.partial;
         match stream {

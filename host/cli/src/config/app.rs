@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tollgate_runtime::{
-    Access, Backend, COUNTS, Egress, Files, Grants, Limits, Mode, Name, OriginPattern, RawLimits,
+    Access, Backend, COUNTS, Concurrency, Egress, Files, Grants, Limits, Mode, Name, OriginPattern, RawLimits,
 };
 
 /// An app of a tenant.
@@ -31,6 +31,7 @@ enum Use {
     Fresh,
     Reset,
     Serial,
+    Concurrent,
 }
 
 /// Reads an app; what it doesn't limit is limited by the plan.
@@ -50,22 +51,34 @@ pub(super) fn read(name: &Name, table: &Table<'_>, plan: &RawLimits, scope: &Sco
 }
 
 fn read_mode(table: &Table<'_>) -> Option<Mode> {
-    let modes = [("fresh", Use::Fresh), ("reset", Use::Reset), ("serial", Use::Serial)];
+    let modes = [
+        ("fresh", Use::Fresh),
+        ("reset", Use::Reset),
+        ("serial", Use::Serial),
+        ("concurrent", Use::Concurrent),
+    ];
     let mode = or(table.get("mode"), Use::Fresh, |value| value.choice(&modes));
-    let reuse = table.get("reuse");
+    let whole = |value: &Value<'_>, most| value.integer(1, most).and_then(|n| u32::try_from(n).ok());
+    let (reuse, at_once) = (table.get("reuse"), table.get("at-once"));
     if let (Some(value), Some(Use::Fresh | Use::Reset)) = (&reuse, mode) {
         let help = "add `mode = \"serial\"`, or remove `reuse`";
-        value.error(
-            "`reuse` is set, and an instance of this mode is never used again".to_owned(),
-            Some(help.to_owned()),
-        );
+        let message = "`reuse` is set, and an instance of this mode is never used again";
+        value.error(message.to_owned(), Some(help.to_owned()));
         return None;
     }
-    let reuse = or(reuse, 100, |value| value.integer(1, 1_000_000).and_then(|n| u32::try_from(n).ok()));
+    if let (Some(value), Some(Use::Fresh | Use::Reset | Use::Serial)) = (&at_once, mode) {
+        let help = "add `mode = \"concurrent\"`, or remove `at-once`";
+        let message = "`at-once` is set, and an instance of this mode has one request at a time";
+        value.error(message.to_owned(), Some(help.to_owned()));
+        return None;
+    }
+    let reuse = or(reuse, 100, |value| whole(value, 1_000_000));
+    let at_once = or(at_once, 16, |value| whole(value, 1_000));
     match mode? {
         Use::Fresh => Some(Mode::Fresh),
         Use::Reset => Some(Mode::Reset),
         Use::Serial => Some(Mode::Serial { reuse: reuse? }),
+        Use::Concurrent => Some(Mode::Concurrent(Concurrency { at_once: at_once?, reuse: reuse? })),
     }
 }
 

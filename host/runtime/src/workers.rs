@@ -1,0 +1,349 @@
+//! Instances that have several requests at one time, each driven by a task of its own.
+
+use crate::body::Tail;
+use crate::clock::RunClock;
+use crate::engine::EngineKind;
+use crate::fault::{Breach, Fault};
+use crate::idle::Evict;
+use crate::names::Name;
+use crate::state::runs::{Number, Roster, RunPart, ended, enter, exit};
+use crate::state::{Report, State};
+use crate::turns::{LONG, Queue, worker_threads};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::future::{pending, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::task::Poll;
+use std::time::Instant;
+use tokio::sync::{Notify, mpsc, oneshot};
+use wasmtime::component::Accessor;
+use wasmtime::{AsContextMut, Store};
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::handler::{Prepared, Proxy};
+
+/// How many requests an instance may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Concurrency {
+    /// At one time.
+    pub at_once: u32,
+    /// Before it is dropped.
+    pub reuse: u32,
+}
+
+/// Where the guest's response, or that there is none, is sent to.
+pub(crate) type Answer = futures::channel::oneshot::Sender<wasmtime::Result<http::Response<WasiBody>>>;
+
+/// One request on its way into an instance.
+pub(crate) struct Visit {
+    pub(crate) number: Number,
+    pub(crate) request: http::Request<WasiBody>,
+    pub(crate) answer: Answer,
+    /// None for the one that the instance was made for: the store has its part already.
+    pub(crate) part: Option<RunPart>,
+    pub(crate) tail: Arc<Tail>,
+    /// To be told when the response is out, or nobody waits for it any more.
+    pub(crate) leave: oneshot::Receiver<()>,
+    pub(crate) left: oneshot::Sender<Left>,
+}
+
+/// What a visit came to.
+pub(crate) struct Left {
+    pub(crate) report: Report,
+    /// What ended the instance, if this request did; none inside if another one did.
+    pub(crate) lost: Option<Option<wasmtime::Error>>,
+}
+
+/// Who waits for the end of a visit. Dropped without a word, nobody knows what became of the guest: then its response
+/// is not whole.
+struct Waiting {
+    tail: Arc<Tail>,
+    left: Option<oneshot::Sender<Left>>,
+}
+
+impl Waiting {
+    fn tell(mut self, left: Left) {
+        if let Some(waiting) = self.left.take() {
+            // Nobody waits any more.
+            let _ = waiting.send(left);
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if self.left.is_some() {
+            self.tail.fail(Fault::Host);
+        }
+    }
+}
+
+/// An instance at work, for those who send it requests.
+struct Worker {
+    visits: mpsc::UnboundedSender<Visit>,
+    desk: Arc<Desk>,
+}
+
+/// What an instance at work and those who send it requests know of each other.
+struct Desk {
+    under_way: AtomicU32,
+    taken: AtomicU32,
+    /// Whether it takes no more.
+    closed: AtomicBool,
+    /// Whether it is in the middle of computing.
+    computes: AtomicBool,
+    /// Told when it does not answer.
+    stuck: Notify,
+    last_used: Mutex<Instant>,
+}
+
+/// The instances of one app at work.
+pub(crate) struct Workers {
+    tenant: Name,
+    all: Mutex<Vec<Arc<Worker>>>,
+}
+
+/// A place in an instance, for one request. Given back when dropped.
+pub(crate) struct Entry {
+    worker: Arc<Worker>,
+    pub(crate) number: Number,
+}
+
+impl Entry {
+    fn of(worker: &Arc<Worker>) -> Self {
+        let desk = &worker.desk;
+        desk.under_way.fetch_add(1, Relaxed);
+        *desk.last_used.lock() = Instant::now();
+        Self { worker: worker.clone(), number: desk.taken.fetch_add(1, Relaxed) }
+    }
+}
+
+impl Entry {
+    /// Sends the request in. If the instance is gone, `left` is, too.
+    pub(crate) fn send(&self, visit: Visit) {
+        let _ = self.worker.visits.send(visit);
+    }
+
+    /// Has the instance take no more: something of this request may still be in it.
+    pub(crate) fn close(&self) {
+        self.worker.desk.closed.store(true, Relaxed);
+    }
+
+    /// Ends an instance that does not answer.
+    pub(crate) fn is_stuck(&self) {
+        self.worker.desk.stuck.notify_one();
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.worker.desk.under_way.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Workers {
+    pub(crate) fn of(tenant: &Name) -> Arc<Self> {
+        Arc::new(Self { tenant: tenant.clone(), all: Mutex::default() })
+    }
+
+    /// A place in an instance that is there. One that computes is left alone as long as there may be another.
+    pub(crate) fn enter(&self, concurrency: Concurrency) -> Option<Entry> {
+        let mut all = self.all.lock();
+        all.retain(|worker| worker.desk.is_open(concurrency));
+        let has_room = |worker: &&Arc<Worker>| worker.desk.under_way.load(Relaxed) < concurrency.at_once;
+        let ready = all.iter().filter(has_room).find(|worker| !worker.desk.computes.load(Relaxed));
+        let worker = match ready {
+            Some(worker) => worker,
+            None if all.len() < worker_threads() => return None,
+            None => all.iter().filter(has_room).min_by_key(|worker| worker.desk.under_way.load(Relaxed))?,
+        };
+        Some(Entry::of(worker))
+    }
+}
+
+impl Workers {
+    /// Has an instance work that was just made, for the run that it was made for.
+    pub(crate) fn engage(&self, mut store: Store<State>, proxy: Proxy, turns: &Arc<Queue>) -> Entry {
+        let clock = Roster::keep(&mut store);
+        let (visits, arriving) = mpsc::unbounded_channel();
+        let desk = Arc::new(Desk {
+            under_way: AtomicU32::new(0),
+            taken: AtomicU32::new(0),
+            closed: AtomicBool::new(false),
+            computes: AtomicBool::new(false),
+            stuck: Notify::new(),
+            last_used: Mutex::new(Instant::now()),
+        });
+        let worker = Arc::new(Worker { visits, desk: desk.clone() });
+        let entry = Entry::of(&worker);
+        self.all.lock().push(worker);
+        tokio::spawn(work(store, proxy, arriving, desk, clock, turns.clone()));
+        entry
+    }
+}
+
+impl Evict for Workers {
+    fn engine(&self) -> EngineKind {
+        EngineKind::Apps
+    }
+
+    fn tenant(&self) -> &Name {
+        &self.tenant
+    }
+
+    fn kept(&self) -> usize {
+        self.all.lock().iter().filter(|worker| worker.desk.is_idle()).count()
+    }
+
+    fn last_used(&self) -> Option<Instant> {
+        let all = self.all.lock();
+        all.iter().filter(|worker| worker.desk.is_idle()).map(|worker| *worker.desk.last_used.lock()).max()
+    }
+
+    fn clear(&self) {
+        self.all.lock().retain(|worker| !worker.desk.is_idle());
+    }
+}
+
+impl Desk {
+    fn is_open(&self, concurrency: Concurrency) -> bool {
+        !self.closed.load(Relaxed) && self.taken.load(Relaxed) < concurrency.reuse
+    }
+
+    fn is_idle(&self) -> bool {
+        self.under_way.load(Relaxed) == 0
+    }
+}
+
+/// Drives an instance until nobody sends it requests any more, or one of them ends it.
+async fn work(
+    mut store: Store<State>,
+    proxy: Proxy,
+    mut visits: mpsc::UnboundedReceiver<Visit>,
+    desk: Arc<Desk>,
+    clock: Arc<Mutex<Arc<RunClock>>>,
+    turns: Arc<Queue>,
+) {
+    let limits = store.data().meter.limits().clone();
+    // Dropped before the store, whatever happens.
+    let waiting = Mutex::new(HashMap::new());
+    let ended = {
+        let inside = async |accessor: &Accessor<State>| {
+            let mut under_way = FuturesUnordered::new();
+            poll_fn(|context| {
+                loop {
+                    if desk.closed.load(Relaxed) {
+                        visits.close();
+                    }
+                    match under_way.poll_next_unpin(context) {
+                        Poll::Ready(Some(Ok(()))) => continue,
+                        Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                        Poll::Ready(None) | Poll::Pending => {}
+                    }
+                    match visits.poll_recv(context) {
+                        Poll::Ready(Some(visit)) => under_way.push(attend(accessor, &proxy, visit, &waiting)),
+                        Poll::Ready(None) if under_way.is_empty() => return Poll::Ready(Ok(())),
+                        _ => return Poll::Pending,
+                    }
+                }
+            })
+            .await
+        };
+        let mut work = pin!(store.run_concurrent(inside));
+        let mut stuck = pin!(desk.stuck.notified());
+        let mut seat = turns.seat();
+        poll_fn(|context| {
+            if stuck.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(Breach::HostWait.into()));
+            }
+            let Poll::Ready(turn) = seat.poll_turn(context) else {
+                clock.lock().stands_in_line();
+                return Poll::Pending;
+            };
+            clock.lock().poll_begins();
+            desk.computes.store(true, Relaxed);
+            let polled = work.as_mut().poll(context);
+            let last = clock.lock().clone();
+            // One that gave the thread back after a tick goes on at once.
+            desk.computes.store(!last.poll_is_young(), Relaxed);
+            last.poll_ends();
+            drop(turn);
+            if last.cpu() >= LONG {
+                turns.computes_long();
+            }
+            match polled {
+                Poll::Ready(ended) => Poll::Ready(ended.flatten()),
+                Poll::Pending if last.cpu() > limits.cpu => Poll::Ready(Err(Breach::Cpu.into())),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    };
+    desk.closed.store(true, Relaxed);
+    visits.close();
+    if let Err(error) = ended {
+        lost(&mut store, waiting.into_inner(), error);
+    }
+    while let Ok(visit) = visits.try_recv() {
+        visit.tail.fail(Fault::InstanceLost);
+        // Nobody waits any more.
+        let _ = visit.left.send(Left { report: Report::default(), lost: Some(None) });
+    }
+}
+
+/// One request, from its entry into the instance to the end of its response.
+async fn attend(
+    accessor: &Accessor<State>,
+    proxy: &Proxy,
+    visit: Visit,
+    waiting: &Mutex<HashMap<Number, Waiting>>,
+) -> wasmtime::Result<()> {
+    let Visit { number, request, answer, part, tail, mut leave, left } = visit;
+    let who = Waiting { tail, left: Some(left) };
+    let prepared = accessor.with(|mut access| {
+        let mut store = access.as_context_mut();
+        let prepared = Prepared::new(store.as_context_mut(), proxy, request, State::http_uncounted, answer)?;
+        let task = match &prepared {
+            Prepared::P2 { call, .. } => call.task(),
+            Prepared::P3 { call, .. } => call.task(),
+        };
+        enter(store, number, task, part)?;
+        wasmtime::error::Ok(prepared)
+    })?;
+    waiting.lock().insert(number, who);
+    let mut run = pin!(prepared.run(accessor, pending()));
+    let mut answered = false;
+    poll_fn(|context| {
+        if !answered && let Poll::Ready(sent) = run.as_mut().poll(context) {
+            sent?;
+            answered = true;
+        }
+        // Also when whoever would have told it is gone.
+        Pin::new(&mut leave).poll(context).map(|_| wasmtime::error::Ok(()))
+    })
+    .await?;
+    let report = accessor.with(|mut access| exit(access.as_context_mut(), number))?;
+    if let Some(who) = waiting.lock().remove(&number) {
+        who.tell(Left { report, lost: None });
+    }
+    Ok(())
+}
+
+/// Tells everybody who has a request in an instance that it is gone, and the one who ended it, why.
+fn lost(store: &mut Store<State>, mut waiting: HashMap<Number, Waiting>, error: wasmtime::Error) {
+    let (reports, culprit) = ended(store, waiting.keys().copied());
+    if culprit.is_none() {
+        tracing::info!(target: "tollgate::run", error = format!("{error:#}"), "an instance failed between its requests");
+    }
+    let mut error = Some(error);
+    for (number, report) in reports {
+        let Some(who) = waiting.remove(&number) else { continue };
+        let own = if culprit == Some(number) { error.take() } else { None };
+        let fault = own.as_ref().map_or(Fault::InstanceLost, |error| Fault::of(error, false));
+        who.tail.fail(fault);
+        who.tell(Left { report, lost: Some(own) });
+    }
+}
