@@ -21,8 +21,8 @@ const FORWARDED_ALL: &str = "x-forwarded-";
 /// Headers that only the host writes begin so.
 const OURS: &str = "tollgate-";
 
-/// Drops what is of one connection: also what the connection names itself.
-pub(crate) fn drop_hop_by_hop(headers: &mut HeaderMap) {
+/// Drops the fields of one connection (RFC 9110, section 7.6.1), those that `connection` names included.
+pub fn drop_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()

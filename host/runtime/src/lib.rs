@@ -100,6 +100,7 @@ pub use gate::{
     Unit,
 };
 pub use grants::{Access, Backend, Files, Grants};
+pub use headers::drop_hop_by_hop;
 pub use inspect::{Import, Inspection, MAX_COMPONENT_BYTES, MalformedError};
 pub use limits::{Capacity, Limits, LimitsError, RawLimits, TenantTotals};
 pub use line::{Counters, Line};

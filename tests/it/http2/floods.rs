@@ -161,6 +161,15 @@ fn of_the_neighbour() -> Vec<u8> {
     block(&[(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "quiet.test")])
 }
 
+/// One request of an honest client, who makes room for as much as it has read.
+#[track_caller]
+fn asks(client: &mut Http2, stream: u32) {
+    client.send(frame(HEADERS, WHOLE, stream, &of_the_neighbour()));
+    let seen = client.response(stream);
+    assert!(seen.status == Some(200) && seen.whole, "stream {stream}: {seen:?}");
+    client.send(window(0, seen.body.len() as u32));
+}
+
 /// Somebody who asks a neighbour all the time.
 struct Honest {
     stop: Arc<AtomicBool>,
@@ -175,9 +184,7 @@ impl Honest {
         let thread = std::thread::spawn(move || {
             let mut client = Http2::connect(address, 65_535);
             for stream in (1..).step_by(2) {
-                client.send(frame(HEADERS, WHOLE, stream, &of_the_neighbour()));
-                let seen = client.response(stream);
-                assert!(seen.status == Some(200) && seen.whole, "the honest client: {seen:?}");
+                asks(&mut client, stream);
                 count.fetch_add(1, Ordering::Relaxed);
                 if stopped.load(Ordering::Relaxed) {
                     return;
@@ -199,6 +206,15 @@ impl Honest {
     fn stop(mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().expect("every answer came");
+    }
+}
+
+#[test]
+fn a_client_may_ask_for_long_on_one_connection() {
+    let process = Case::new().tenant(Tenant::new("quiet").app(App::guest("echo"))).spawn();
+    let mut client = Http2::connect(process.address(), 65_535);
+    for stream in (1..).step_by(2).take(3_000) {
+        asks(&mut client, stream);
     }
 }
 

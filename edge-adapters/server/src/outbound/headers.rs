@@ -1,37 +1,12 @@
-//! Header fields that belong to one connection only (RFC 9110, section 7.6.1), and `host`.
+//! Header fields on their way out and back: those of one connection stay behind, and `host` names the origin.
 
 use http::HeaderMap;
-use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
-use tollgate_runtime::{EgressError, Origin};
-
-/// Fields of one connection, whether `connection` names them or not.
-const ONE_CONNECTION: [HeaderName; 8] = [
-    CONNECTION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("proxy-authenticate"),
-    HeaderName::from_static("proxy-authorization"),
-];
-
-fn strip(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named.iter().chain(&ONE_CONNECTION) {
-        headers.remove(name);
-    }
-}
+use http::header::{HOST, HeaderValue};
+use tollgate_runtime::{EgressError, Origin, drop_hop_by_hop};
 
 /// A request's fields, ready to go out to this origin.
 pub(super) fn for_upstream(headers: &mut HeaderMap, origin: &Origin) -> Result<(), EgressError> {
-    strip(headers);
+    drop_hop_by_hop(headers);
     let literal = if origin.host.contains(':') { format!("[{}]", origin.host) } else { origin.host.clone() };
     let own_port = if origin.tls { 443 } else { 80 };
     let host = if origin.port == own_port { literal } else { format!("{literal}:{}", origin.port) };
@@ -44,7 +19,7 @@ pub(super) fn for_upstream(headers: &mut HeaderMap, origin: &Origin) -> Result<(
 
 /// A response's fields, as the guest may see them.
 pub(super) fn for_guest(headers: &mut HeaderMap) {
-    strip(headers);
+    drop_hop_by_hop(headers);
 }
 
 #[cfg(test)]
@@ -71,7 +46,7 @@ mod tests {
             headers.insert(name, value.parse().unwrap());
         }
         for_upstream(&mut headers, &origin("http://a.example/")).unwrap();
-        let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        let names: Vec<_> = headers.keys().map(|name| name.as_str()).collect();
         assert_eq!(names, ["x-kept", "host"]);
     }
 
