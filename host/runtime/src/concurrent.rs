@@ -97,7 +97,7 @@ impl App {
         let left = left.unwrap_or_else(|_| Left { report: Report::default(), lost: Some(None) });
         let stop = match (stop, left.lost) {
             (Some(Stop::Done) | None, Some(Some(error))) => Stop::Error(error),
-            (Some(Stop::Done) | None, Some(None)) => Stop::Fault(Fault::InstanceLost),
+            (None, Some(None)) => Stop::Fault(Fault::InstanceLost),
             (Some(stop), _) => stop,
             (None, None) => Stop::Fault(Fault::NoResponse),
         };
