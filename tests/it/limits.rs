@@ -290,6 +290,33 @@ fn what_a_tenant_keeps_idle_makes_room_for_what_it_is_asked_for() {
 }
 
 #[test]
+fn a_start_function_that_has_worked_is_not_run_again_for_want_of_room() {
+    // Nine memories in all. Two instances wait with one each, so the eighth that `acme` wants is one too many, and its
+    // first module has worked by then.
+    let keeps = |name: &str| App::guest("random_id").named(name).keys("mode = \"serial\"");
+    let host = Case::new()
+        .tenant(
+            Tenant::new("quiet")
+                .app(keeps("one").route("path = \"/one\""))
+                .app(keeps("two").route("path = \"/two\"")),
+        )
+        .tenant(Tenant::new("acme").app(App::guest("work_in_start")))
+        .capacity("instances = 3\ngate-instances = 2")
+        .start();
+    for path in ["/one", "/two"] {
+        host.ask(Request::get(path).header("host", "quiet.test")).expect_status(200);
+    }
+    let refused = host.ask(Request::get("/")).expect_problem(503, "saturated");
+    let fuel =
+        refused.expect_header("retry-after", "1").expect_audit("failed:saturated").record().used("fuel");
+    assert!(fuel > 1_000_000, "the work was done, and is on the bill: {fuel}");
+    // What waited has made room: the same work, once, and then the guest's own turn.
+    let run = host.ask(Request::get("/")).expect_problem(502, "trap");
+    let more = run.record().used("fuel") - fuel;
+    assert!(more < 100, "{more} beside the {fuel} of the work");
+}
+
+#[test]
 fn a_host_at_the_end_of_its_memory_takes_no_more_requests() {
     let process = Case::guest("echo").capacity("instances = 64\nprocess-bytes = \"1MiB\"").spawn();
     // It looks a few times a second; the first look is before the first request.
