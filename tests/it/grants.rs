@@ -199,3 +199,24 @@ fn bytes_of_outgoing_requests_are_bounded_by_the_hour() {
     assert!(ask("quiet", 60_000).starts_with("200 "));
     assert_eq!(answered(&upstream), before + 1);
 }
+
+#[test]
+fn heads_without_bodies_are_bytes_of_outgoing_requests_too() {
+    let upstream = upstream();
+    let origin = format!("http://{}", upstream.address());
+    let host = Case::new().tenant(sender("acme", &origin, "50_000")).start();
+    let head =
+        |fields: u64| host.ask(Request::get(format!("/?url={origin}/&method=HEAD&fields={fields}"))).text();
+    for sent in 1..=6 {
+        assert_eq!(head(8_000), "200 \n", "{sent}");
+        let used = moved(&host, "acme").0;
+        assert!((8_000 * sent..8_600 * sent).contains(&used), "{sent} heads, and their answers': {used}");
+    }
+    // The seventh passes the total, and is the last.
+    assert_eq!(head(8_000), "200 \n");
+    let before = answered(&upstream);
+    for fields in [8_000, 0] {
+        assert!(head(fields).starts_with("error: "), "no byte is left");
+    }
+    assert_eq!(answered(&upstream), before, "nothing was sent");
+}
