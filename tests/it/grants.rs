@@ -151,17 +151,72 @@ fn outgoing_requests_of_one_run_are_counted_and_bounded() {
     assert_eq!(text.matches("error: ").count(), 3, "{text}");
 }
 
+/// A tenant whose guest may reach this origin, and move so many bytes in an hour.
+fn sender(name: &str, origin: &str, bytes: &str) -> Tenant {
+    let grants = format!("http = {{ allow = [\"{origin}\"], networks = [\"127.0.0.0/8\"] }}");
+    Tenant::new(name)
+        .totals(&format!("egress-bytes-per-hour = {bytes}"))
+        .app(App::guest("egress").grants(&grants))
+}
+
+/// What a tenant's outgoing requests have moved, and may.
+fn moved(host: &testkit::Host, tenant: &str) -> (u64, u64) {
+    let status: serde_json::Value = serde_json::from_str(&host.admin("/status").text()).unwrap();
+    let figure = &status["tenants"][tenant]["egress_bytes_this_hour"];
+    let number = |name: &str| figure[name].as_u64().unwrap_or_else(|| panic!("{status}"));
+    (number("used"), number("limit"))
+}
+
+/// How many requests the upstream has answered.
+fn answered(upstream: &testkit::Host) -> usize {
+    upstream.log().records().len()
+}
+
 #[test]
 fn bytes_of_outgoing_requests_are_bounded_by_the_hour() {
     let upstream = Case::guest("big_body").any_host().start();
     let origin = format!("http://{}", upstream.address());
-    let host = Case::guest("egress")
-        .totals("egress-bytes-per-hour = \"100KiB\"")
-        .grants(&format!("http = {{ allow = [\"{origin}\"], networks = [\"127.0.0.0/8\"] }}"))
+    let host = Case::new()
+        .tenant(sender("acme", &origin, "102_400"))
+        .tenant(sender("quiet", &origin, "102_400"))
         .start();
-    let ask = |bytes: u64| host.ask(Request::get(format!("/?url={origin}/?n={bytes}"))).text();
-    assert!(ask(60_000).starts_with("200 "));
-    assert!(ask(60_000).contains("error: "), "more than is left");
-    let status = host.admin("/status").text();
-    assert!(status.contains("\"egress_bytes_this_hour\""), "{status}");
+    let ask = |tenant: &str, bytes: u64| {
+        let request = Request::get(format!("/?url={origin}/?n={bytes}"));
+        host.ask(request.header("host", format!("{tenant}.test"))).text()
+    };
+    let whole = ask("acme", 60_000);
+    assert!(whole.starts_with("200 ") && whole.len() > 60_000, "{} bytes", whole.len());
+    let (used, limit) = moved(&host, "acme");
+    assert!((60_000..62_000).contains(&used) && limit == 102_400, "a body and two heads: {used} of {limit}");
+    // More than is left: the guest gets no body that looks whole.
+    assert!(ask("acme", 60_000).starts_with("error: "));
+    assert!(moved(&host, "acme").0 > 102_400);
+    // From then on it reaches nothing at all, however little it asks for.
+    let before = answered(&upstream);
+    assert!(ask("acme", 1).starts_with("error: "));
+    assert_eq!(answered(&upstream), before, "nothing was sent");
+    // A neighbour with the same total does.
+    assert!(ask("quiet", 60_000).starts_with("200 "));
+    assert_eq!(answered(&upstream), before + 1);
+}
+
+#[test]
+fn heads_without_bodies_are_bytes_of_outgoing_requests_too() {
+    let upstream = upstream();
+    let origin = format!("http://{}", upstream.address());
+    let host = Case::new().tenant(sender("acme", &origin, "50_000")).start();
+    let head =
+        |fields: u64| host.ask(Request::get(format!("/?url={origin}/&method=HEAD&fields={fields}"))).text();
+    for sent in 1..=6 {
+        assert_eq!(head(8_000), "200 \n", "{sent}");
+        let used = moved(&host, "acme").0;
+        assert!((8_000 * sent..8_600 * sent).contains(&used), "{sent} heads, and their answers': {used}");
+    }
+    // The seventh passes the total, and is the last.
+    assert_eq!(head(8_000), "200 \n");
+    let before = answered(&upstream);
+    for fields in [8_000, 0] {
+        assert!(head(fields).starts_with("error: "), "no byte is left");
+    }
+    assert_eq!(answered(&upstream), before, "nothing was sent");
 }

@@ -208,6 +208,72 @@ fn memory_and_instances_of_a_tenant_have_a_total_over_all_its_apps() {
     }
 }
 
+/// What `/status` says of tenant `acme`: what is used, and the limit.
+fn standing(status: &testkit::Answer, figure: &str) -> (u64, u64) {
+    let status: serde_json::Value = serde_json::from_str(&status.text()).unwrap();
+    let figure = &status["tenants"]["acme"][figure];
+    let number = |name: &str| figure[name].as_u64().unwrap_or_else(|| panic!("{status}"));
+    (number("used"), number("limit"))
+}
+
+#[test]
+fn a_tenants_stores_have_a_total_together_also_after_a_restart() {
+    let tenant = |name: &str| {
+        let grants = "keyvalue = { default = \"sqlite\", cache = \"memory\" }";
+        Tenant::new(name).totals("storage-bytes = \"22KiB\"").app(App::guest("kv_ops").grants(grants))
+    };
+    let process = Case::new().tenant(tenant("acme")).tenant(tenant("quiet")).spawn();
+    let set = |process: &testkit::Process, tenant: &str, store: &str, key: &str| {
+        let value = "x".repeat(6_000);
+        let query = format!("/?op=set&store={store}&key={key}&value={value}");
+        process.ask(Request::get(query).header("host", format!("{tenant}.test")))
+    };
+    for (store, key) in [("default", "a"), ("cache", "b"), ("default", "c")] {
+        set(&process, "acme", store, key).expect_status(200).expect_body("done\n");
+    }
+    for store in ["default", "cache"] {
+        set(&process, "acme", store, "d").expect_status(500).expect_in_body("stores are full: 22528 bytes");
+    }
+    // Key, value, and 96 for each of three entries.
+    assert_eq!(standing(&process.admin("/status"), "storage_bytes"), (3 * (1 + 6_000 + 96), 22_528));
+    set(&process, "quiet", "cache", "d").expect_status(200);
+
+    // What was in memory is gone, and what was in the database is counted.
+    let process = testkit::Process::again(process.kill());
+    assert_eq!(standing(&process.admin("/status"), "storage_bytes"), (2 * (1 + 6_000 + 96), 22_528));
+    set(&process, "acme", "cache", "b").expect_status(200);
+    set(&process, "acme", "cache", "d").expect_status(500);
+    process.get("/?op=delete&key=a").expect_body("done\n");
+    set(&process, "acme", "cache", "d").expect_status(200);
+    let table = process.run(&["doctor"]);
+    assert!(table.contains("17.9k/22.0k"), "{table}");
+}
+
+#[test]
+fn a_tenant_whose_gas_of_the_hour_is_spent_is_told_when_to_come_back() {
+    let host = Case::new()
+        .tenant(Tenant::new("quiet").app(App::guest("echo")))
+        .tenant(Tenant::new("acme").totals("gas-per-hour = 1_000").app(App::guest("echo")))
+        .start();
+    // Whoever is in when the gas goes out is served; and only an hour that ends just now lets in one more.
+    let first = host.ask(Request::get("/")).expect_status(200);
+    assert!(first.record().used("gas") > 1_000, "{}", first.record().0);
+    let next = (0..2).map(|_| host.ask(Request::get("/"))).find(|answer| answer.status() != 200).unwrap();
+    let refused = next.expect_problem(429, "gas-spent").expect_audit("refused:gas-spent");
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=3_600).contains(&seconds), "{seconds}");
+    assert_eq!(refused.record().limit("gas-per-hour"), Some((first.record().used("gas"), 1_000)));
+    assert_eq!((refused.record().used("gas"), refused.record().used("fuel")), (0, 0));
+    assert_eq!(standing(&host.admin("/status"), "gas_this_hour"), (first.record().used("gas"), 1_000));
+    host.ask(Request::get("/").header("host", "quiet.test")).expect_status(200);
+
+    // More gas in the configuration is more gas at once.
+    let more = host.site().configuration().replace("gas-per-hour = 1_000", "gas-per-hour = 1_000_000_000");
+    host.site().configure(&more);
+    host.block_on(host.running().reload()).unwrap();
+    host.ask(Request::get("/")).expect_status(200);
+}
+
 #[test]
 fn what_a_tenant_keeps_idle_makes_room_for_what_it_is_asked_for() {
     let host = Case::new()
@@ -221,6 +287,33 @@ fn what_a_tenant_keeps_idle_makes_room_for_what_it_is_asked_for() {
     for path in ["/", "/other", "/", "/other"] {
         host.ask(Request::get(path)).expect_status(200);
     }
+}
+
+#[test]
+fn a_start_function_that_has_worked_is_not_run_again_for_want_of_room() {
+    // Nine memories in all. Two instances wait with one each, so the eighth that `acme` wants is one too many, and its
+    // first module has worked by then.
+    let keeps = |name: &str| App::guest("random_id").named(name).keys("mode = \"serial\"");
+    let host = Case::new()
+        .tenant(
+            Tenant::new("quiet")
+                .app(keeps("one").route("path = \"/one\""))
+                .app(keeps("two").route("path = \"/two\"")),
+        )
+        .tenant(Tenant::new("acme").app(App::guest("work_in_start")))
+        .capacity("instances = 3\ngate-instances = 2")
+        .start();
+    for path in ["/one", "/two"] {
+        host.ask(Request::get(path).header("host", "quiet.test")).expect_status(200);
+    }
+    let refused = host.ask(Request::get("/")).expect_problem(503, "saturated");
+    let fuel =
+        refused.expect_header("retry-after", "1").expect_audit("failed:saturated").record().used("fuel");
+    assert!(fuel > 1_000_000, "the work was done, and is on the bill: {fuel}");
+    // What waited has made room: the same work, once, and then the guest's own turn.
+    let run = host.ask(Request::get("/")).expect_problem(502, "trap");
+    let more = run.record().used("fuel") - fuel;
+    assert!(more < 100, "{more} beside the {fuel} of the work");
 }
 
 #[test]

@@ -33,7 +33,10 @@ fn a_tampered_component_is_refused_and_said_to_be_changed() {
 
 #[test]
 fn a_component_that_would_take_many_slots_of_the_pool_is_refused() {
-    refused_while_the_rest_runs(App::guest("nine_memories"), &["does not compile", "memories"]);
+    refused_while_the_rest_runs(
+        App::guest("nine_memories"),
+        &["does not compile", "9 Wasm linear memories", "maximum of 8"],
+    );
 }
 
 #[test]

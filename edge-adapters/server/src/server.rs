@@ -83,6 +83,8 @@ pub fn line_status(line: &Line) -> Value {
                 "memory_bytes": used(tenant.memory_bytes),
                 "instances": used(tenant.instances),
                 "egress_bytes_this_hour": used(tenant.egress_bytes),
+                "gas_this_hour": used(tenant.gas),
+                "storage_bytes": used(tenant.storage_bytes),
                 "waiting": { "used": tenant.waiting, "limit": tenant.totals.queued_requests },
                 "since_start": {
                     "requests": tenant.spent.requests,

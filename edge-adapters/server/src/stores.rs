@@ -5,6 +5,7 @@
 
 mod memory;
 mod sqlite;
+mod totals;
 mod usage;
 
 pub use memory::MemoryBuckets;
@@ -12,7 +13,8 @@ pub use sqlite::{SqliteBuckets, SqliteError};
 pub use usage::{Hour, UsageBook, UsageTotals};
 
 use std::sync::Arc;
-use tollgate_runtime::{Backend, Bucket, BucketError, Buckets, Name};
+use tollgate_runtime::{Backend, Bucket, BucketError, Buckets, Name, Storage};
+use totals::Totals;
 
 /// The sizes that a store takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,13 +84,15 @@ const PAGE_KEYS: usize = 1_000;
 pub struct Stores {
     memory: MemoryBuckets,
     sqlite: Option<SqliteBuckets>,
+    totals: Totals,
 }
 
 impl Stores {
-    /// Memory always; SQLite if it was opened.
+    /// Memory always; SQLite if it was opened. From here on a tenant's stores have one sum, whichever they stand on.
     #[must_use]
     pub fn new(memory: MemoryBuckets, sqlite: Option<SqliteBuckets>) -> Self {
-        Self { memory, sqlite }
+        let totals = sqlite.as_ref().map(SqliteBuckets::totals).unwrap_or_default();
+        Self { memory: memory.counted_in(&totals), sqlite, totals }
     }
 
     /// The memory backend.
@@ -111,6 +115,10 @@ impl Buckets for Stores {
             (Backend::Sqlite, Some(sqlite)) => Ok(sqlite.open_store(tenant, store)),
             (Backend::Sqlite, None) => Err(BucketError::NoBackend { backend: "sqlite" }),
         }
+    }
+
+    fn storage(&self, tenant: &Name) -> Arc<Storage> {
+        self.totals.of(tenant)
     }
 }
 

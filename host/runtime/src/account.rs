@@ -1,7 +1,9 @@
 //! What one tenant takes of the host at this moment, over all of its apps, and the most that it may.
 
+use crate::gauge::{Gauge, Used};
 use crate::limits::TenantTotals;
 use crate::place::{Hall, Places};
+use crate::storage::Storage;
 use crate::turns::{Queue, Turns};
 use parking_lot::Mutex;
 use std::fmt;
@@ -16,6 +18,9 @@ pub(crate) struct Account {
     memory: Gauge,
     instances: Gauge,
     egress: Hourly,
+    gas: Hourly,
+    /// What its key-value stores hold.
+    storage: Arc<Storage>,
     /// Where its requests run.
     pub(crate) places: Arc<Places>,
     spent: Mutex<Spent>,
@@ -43,15 +48,6 @@ impl fmt::Display for TotalReached {
 
 impl std::error::Error for TotalReached {}
 
-/// What is used and what may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Used {
-    /// So much is used.
-    pub used: u64,
-    /// No more may be.
-    pub limit: u64,
-}
-
 /// What a tenant's requests have taken since the host began, refused ones included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {
@@ -73,12 +69,15 @@ impl Account {
         host: &Arc<Gauge>,
         hall: &Arc<Hall>,
         turns: &Arc<Turns>,
+        storage: Arc<Storage>,
     ) -> Self {
         let this = Self {
             host: host.clone(),
             memory: Gauge::default(),
             instances: Gauge::default(),
             egress: Hourly::default(),
+            gas: Hourly::default(),
+            storage,
             places: hall.places(totals),
             spent: Mutex::default(),
             turns: turns.queue(),
@@ -90,9 +89,11 @@ impl Account {
     /// Takes changed totals. What is above them already is not taken back.
     pub(crate) fn limit(&self, totals: &TenantTotals) {
         self.places.limit(totals);
-        self.memory.limit.store(totals.memory_bytes, Relaxed);
-        self.instances.limit.store(totals.instances, Relaxed);
+        self.memory.limit(totals.memory_bytes);
+        self.instances.limit(totals.instances);
         self.egress.limit.store(totals.egress_bytes_per_hour, Relaxed);
+        self.gas.limit.store(totals.gas_per_hour, Relaxed);
+        self.storage.limit(totals.storage_bytes);
     }
 
     /// Counts memory, if the sum stays within the total.
@@ -120,16 +121,27 @@ impl Account {
 
     /// Bytes of bodies that outgoing requests may still move in this hour.
     pub(crate) fn egress_left(&self) -> u64 {
-        self.egress.left(hour())
+        self.egress.left(Moment::now().hour)
     }
 
     /// Counts bytes of a body that move, if so many are left.
     pub(crate) fn egress(&self, bytes: u64) -> bool {
-        self.egress.take(hour(), bytes)
+        self.egress.take(Moment::now().hour, bytes)
+    }
+
+    /// Whether there is gas left in this hour; how it stands, if not. Requests that run already are not in it.
+    pub(crate) fn gas_left(&self) -> Result<(), GasSpent> {
+        let now = Moment::now();
+        if self.gas.left(now.hour) > 0 {
+            return Ok(());
+        }
+        Err(GasSpent { gas: self.gas_used(), seconds_left: self.gas.seconds_left(now) })
     }
 
     /// Adds what one request took.
     pub(crate) fn spend(&self, one: Spent) {
+        // It has been used, whether or not so much was left.
+        self.gas.take(Moment::now().hour, one.gas);
         let mut spent = self.spent.lock();
         *spent = Spent {
             requests: spent.requests.saturating_add(one.requests),
@@ -153,9 +165,24 @@ impl Account {
     }
 
     pub(crate) fn egress_used(&self) -> Used {
-        let limit = self.egress.limit.load(Relaxed);
-        Used { used: limit.saturating_sub(self.egress_left()), limit }
+        self.egress.read(Moment::now().hour)
     }
+
+    pub(crate) fn gas_used(&self) -> Used {
+        self.gas.read(Moment::now().hour)
+    }
+
+    pub(crate) fn storage_used(&self) -> Used {
+        self.storage.used()
+    }
+}
+
+/// The tenant's gas of this hour has been used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GasSpent {
+    pub(crate) gas: Used,
+    /// Until there is gas again.
+    pub(crate) seconds_left: u64,
 }
 
 /// One instance of a tenant's.
@@ -164,35 +191,6 @@ pub(crate) struct InstancePlace(Arc<Account>);
 impl Drop for InstancePlace {
     fn drop(&mut self) {
         self.0.instances.give(1);
-    }
-}
-
-/// A sum with a limit.
-#[derive(Default)]
-pub(crate) struct Gauge {
-    used: AtomicU64,
-    limit: AtomicU64,
-}
-
-impl Gauge {
-    pub(crate) fn up_to(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit: limit.into(), ..Self::default() })
-    }
-
-    fn take(&self, amount: u64) -> bool {
-        let limit = self.limit.load(Relaxed);
-        let more = |used: u64| used.checked_add(amount).filter(|sum| *sum <= limit);
-        amount == 0 || self.used.fetch_update(Relaxed, Relaxed, more).is_ok()
-    }
-
-    fn give(&self, amount: u64) {
-        let less = |used: u64| Some(used.saturating_sub(amount));
-        // It never fails: the closure always has an answer.
-        let _ = self.used.fetch_update(Relaxed, Relaxed, less);
-    }
-
-    fn read(&self) -> Used {
-        Used { used: self.used.load(Relaxed), limit: self.limit.load(Relaxed) }
     }
 }
 
@@ -216,14 +214,37 @@ impl Hourly {
     }
 
     fn left(&self, hour: u64) -> u64 {
+        let Used { used, limit } = self.read(hour);
+        limit.saturating_sub(used)
+    }
+
+    fn read(&self, hour: u64) -> Used {
         let now = self.now.lock();
         let used = if hour > now.0 { 0 } else { now.1 };
-        self.limit.load(Relaxed).saturating_sub(used)
+        Used { used, limit: self.limit.load(Relaxed) }
+    }
+
+    /// Until the sum begins anew.
+    fn seconds_left(&self, now: Moment) -> u64 {
+        let hour = self.now.lock().0.max(now.hour);
+        (hour - now.hour) * HOUR_SECONDS + HOUR_SECONDS - now.second
     }
 }
 
-fn hour() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 3_600)
+const HOUR_SECONDS: u64 = 3_600;
+
+/// An hour of UTC since the epoch, and a second in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Moment {
+    hour: u64,
+    second: u64,
+}
+
+impl Moment {
+    fn now() -> Self {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        Self { hour: seconds / HOUR_SECONDS, second: seconds % HOUR_SECONDS }
+    }
 }
 
 #[cfg(test)]
@@ -231,7 +252,7 @@ mod tests {
     use super::*;
 
     fn account(totals: TenantTotals) -> Arc<Account> {
-        Arc::new(Account::new(&totals, &Gauge::up_to(150), &Hall::new(1), &Turns::new(1, 1)))
+        Arc::new(Account::new(&totals, &Gauge::up_to(150), &Hall::new(1), &Turns::new(1, 1), Arc::default()))
     }
 
     #[test]
@@ -254,6 +275,35 @@ mod tests {
         assert!(account.instance().is_err());
         drop(first);
         assert!(account.instance().is_ok());
+    }
+
+    #[test]
+    fn gas_is_there_until_the_hours_is_used_and_the_last_request_may_use_more() {
+        let account = account(TenantTotals { gas_per_hour: 100, ..TenantTotals::default() });
+        let spend = |gas| account.spend(Spent { gas, ..Spent::default() });
+        // In the last second of an hour that is over when the next one asks, there is no saying.
+        let (begun, spent) = (Moment::now().hour, {
+            spend(99);
+            assert_eq!(account.gas_left(), Ok(()));
+            spend(1_000);
+            account.gas_left()
+        });
+        if Moment::now().hour == begun {
+            let spent = spent.unwrap_err();
+            assert_eq!(spent.gas, Used { used: 1_099, limit: 100 });
+            assert!((1..=3_600).contains(&spent.seconds_left), "{spent:?}");
+        }
+        account.limit(&TenantTotals { gas_per_hour: 2_000, ..TenantTotals::default() });
+        assert_eq!(account.gas_left(), Ok(()));
+    }
+
+    #[test]
+    fn the_next_hour_is_as_far_away_as_the_sum_says() {
+        let sum = Hourly { limit: 10.into(), ..Hourly::default() };
+        sum.take(5, 10);
+        assert_eq!(sum.seconds_left(Moment { hour: 5, second: 0 }), 3_600);
+        assert_eq!(sum.seconds_left(Moment { hour: 5, second: 3_599 }), 1);
+        assert_eq!(sum.seconds_left(Moment { hour: 4, second: 3_599 }), 3_601, "the clock was set back");
     }
 
     #[test]

@@ -224,6 +224,53 @@ mod tests {
         }
     }
 
+    /// A component of so many modules, each with one section that says how many things are in it, and has these bytes.
+    fn modules(count: usize, section: u8, says: u32, bytes: &[u8]) -> Vec<u8> {
+        let sized = |id: u8, content: &[u8]| {
+            let mut sized = vec![id];
+            leb128(&mut sized, u32::try_from(content.len()).unwrap());
+            [sized, content.to_vec()].concat()
+        };
+        let mut content = Vec::new();
+        leb128(&mut content, says);
+        content.extend_from_slice(bytes);
+        let module = [b"\0asm\x01\0\0\0".to_vec(), sized(section, &content)].concat();
+        [b"\0asm\x0d\0\x01\0".to_vec(), sized(1, &module).repeat(count)].concat()
+    }
+
+    /// The section's number, its name, and the bytes of one empty thing in it.
+    const ROOMS: [(u8, &str, &[u8]); 2] = [(5, "memories", &[0, 0]), (4, "tables", &[0x70, 0, 0])];
+
+    #[test]
+    fn more_memories_or_tables_than_any_toolchain_makes_are_refused_while_they_are_read() {
+        for (section, what, one) in ROOMS {
+            let too_many = MalformedError::TooMany { what, most: 25_000 };
+            let of = |modules_: usize, each: u32| {
+                Inspection::of(&modules(modules_, section, each, &one.repeat(each as usize)))
+            };
+            // In one module, and in many together.
+            for (modules, each) in [(1, 25_000), (25, 1_000), (1_000, 25)] {
+                let read = of(modules, each).unwrap();
+                let memories = if what == "memories" { 25_000 } else { 0 };
+                assert_eq!((read.core_modules, read.memories.len()), (modules, memories), "{what}");
+                assert_eq!(of(modules, each + 1).unwrap_err(), too_many, "{what} in {modules} modules");
+            }
+        }
+    }
+
+    #[test]
+    fn a_section_that_only_says_that_it_has_many_is_refused_before_it_is_read() {
+        for (section, what, _) in ROOMS {
+            // Five bytes of a number, and nothing after it: to make room for so many would be gigabytes.
+            for says in [25_001, u32::MAX] {
+                let refused = Inspection::of(&modules(1, section, says, &[])).unwrap_err();
+                assert_eq!(refused, MalformedError::TooMany { what, most: 25_000 }, "{says}");
+            }
+            let cut = Inspection::of(&modules(1, section, 25_000, &[])).err();
+            assert!(what == "tables" || matches!(cut, Some(MalformedError::NotWasm(_))), "{cut:?}");
+        }
+    }
+
     fn leb128(into: &mut Vec<u8>, mut value: u32) {
         while value > 127 {
             into.push(value as u8 | 128);

@@ -21,6 +21,7 @@ mod facts;
 mod fault;
 mod gas;
 mod gate;
+mod gauge;
 mod grants;
 mod handles;
 mod headers;
@@ -47,6 +48,7 @@ mod runtime;
 mod seams;
 mod state;
 mod stdio;
+mod storage;
 mod store;
 mod turns;
 mod wire;
@@ -84,7 +86,7 @@ pub mod doors {
     }
 }
 
-pub use account::{Spent, Used};
+pub use account::Spent;
 pub use audit::{AuditError, AuditLog};
 pub use bindings::{Actor, ActorKind, Entry, Facts, Outcome, Usage};
 pub use body::{Cut, RequestBody, ResponseBody};
@@ -99,6 +101,7 @@ pub use gate::{
     BucketSetting, COUNTS, FailureMode, Gate, GateParts, GateSetting, KeyField, NotAdmitted, Permit, Refusal,
     Unit,
 };
+pub use gauge::Used;
 pub use grants::{Access, Backend, Files, Grants};
 pub use headers::drop_hop_by_hop;
 pub use inspect::{Import, Inspection, MAX_COMPONENT_BYTES, MalformedError};
@@ -109,6 +112,7 @@ pub use names::{Name, NameError};
 pub use route::{Client, HostPattern, House, Route, RouteError, Tenant, TenantStatus};
 pub use runtime::{Runtime, RuntimeOptions, StartError};
 pub use seams::{Bucket, BucketError, Buckets, Keys, Signer, Swap, Transport, Upstream};
+pub use storage::Storage;
 pub use turns::worker_threads;
 pub use wire::{outcome_detail, outcome_name};
 pub use workers::Concurrency;

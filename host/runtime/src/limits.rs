@@ -137,6 +137,11 @@ pub struct TenantTotals {
     pub instances: u64,
     /// Bytes that outgoing requests and their responses move in each hour of UTC. Counted from the start of the host.
     pub egress_bytes_per_hour: u64,
+    /// Gas that its requests use in each hour of UTC. Counted from the start of the host, when a request ends: those
+    /// that run when it is spent go on, each within its own gas.
+    pub gas_per_hour: u64,
+    /// Bytes that its key-value stores hold together: keys, values, and something for each entry.
+    pub storage_bytes: u64,
 }
 
 impl Default for TenantTotals {
@@ -149,6 +154,10 @@ impl Default for TenantTotals {
             memory_bytes: 4 << 30,
             instances: 200,
             egress_bytes_per_hour: 10 << 30,
+            // 50,000 runs that use all the gas that a run has by default.
+            gas_per_hour: 100_000_000_000_000,
+            // Four stores that are full.
+            storage_bytes: 1 << 30,
         }
     }
 }

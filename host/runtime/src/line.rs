@@ -10,6 +10,7 @@
 //! guest, and never the settling. There is one way out: every request with a tenant ends in one record, and its
 //! response ends only when that record is durable.
 
+use crate::account::GasSpent;
 use crate::bindings::admission::Ending;
 use crate::bindings::{Facts, Outcome, Usage};
 use crate::body::{BodyBounds, BodyEnd, RequestBody, ResponseBody, Tail, Ties, counted};
@@ -242,7 +243,11 @@ impl Exchange {
         if app.runtime.pressure.refuses() {
             return Err(End::Saturated.into());
         }
-        let place = entry.resident.account.places.take().await.map_err(|_| End::Saturated)?;
+        let account = &entry.resident.account;
+        account.gas_left()?;
+        let place = account.places.take().await.map_err(|_| End::Saturated)?;
+        // Once more, now that no more requests run than there are places: by the gas of so many runs it may be passed.
+        account.gas_left()?;
         if self.client_left() {
             return Err(Refused { outcome: Outcome::Abandoned, ..End::Saturated.into() });
         }
@@ -499,6 +504,13 @@ impl From<End> for Refused {
             limits: Vec::new(),
             charges: Vec::new(),
         }
+    }
+}
+
+impl From<GasSpent> for Refused {
+    fn from(spent: GasSpent) -> Self {
+        let limits = vec![("gas-per-hour".to_owned(), spent.gas.used, spent.gas.limit)];
+        Self { limits, ..End::GasSpent(spent.seconds_left).into() }
     }
 }
 

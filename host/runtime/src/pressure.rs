@@ -1,7 +1,7 @@
 //! How near the host is to the end of its memory, and what it does about it: first it lets go of what it only keeps
 //! to be faster, then it takes no more requests, until there is room again.
 
-use crate::account::Used;
+use crate::gauge::Used;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// Hundredths of the memory at which idle instances go, and at which requests are refused.

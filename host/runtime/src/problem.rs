@@ -19,6 +19,8 @@ pub(crate) enum End {
     Denied,
     /// A bucket was empty.
     Limited,
+    /// The tenant's gas of this hour is spent; there is more in so many seconds.
+    GasSpent(u64),
     /// The announced body is larger than it may be.
     BodyTooLarge,
     /// No place to run, and none to wait.
@@ -40,6 +42,9 @@ impl End {
             Self::NoRoute => (StatusCode::NOT_FOUND, "no-route", "there is nothing here"),
             Self::Denied => (StatusCode::FORBIDDEN, "denied", "the policy denies this request"),
             Self::Limited => (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "too many requests"),
+            Self::GasSpent(_) => {
+                (StatusCode::TOO_MANY_REQUESTS, "gas-spent", "the gas of this hour is spent")
+            }
             Self::BodyTooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "the request body is too large")
             }
@@ -83,8 +88,14 @@ impl End {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        match self {
+            Self::GasSpent(seconds) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
         }
         response
     }
@@ -105,11 +116,20 @@ mod tests {
             (End::Fault(Fault::InstanceLost), 503),
             (End::Denied, 403),
             (End::Limited, 429),
+            (End::GasSpent(60), 429),
             (End::Saturated, 503),
             (End::Fault(Fault::Saturated), 503),
         ] {
             assert_eq!(end.response("").status().as_u16(), status, "{end:?}");
         }
+    }
+
+    #[test]
+    fn who_is_to_come_back_is_told_when() {
+        let after = |end: End| end.response("").headers().get(RETRY_AFTER).cloned();
+        assert_eq!(after(End::GasSpent(1_234)).unwrap(), "1234");
+        assert_eq!(after(End::Saturated).unwrap(), "1");
+        assert_eq!(after(End::Denied), None);
     }
 
     #[test]

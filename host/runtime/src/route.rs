@@ -1,7 +1,8 @@
 //! Who answers for which host and path: a table made at load, where a collision is an error.
 
-use crate::account::{Account, Spent, Used};
+use crate::account::{Account, Spent};
 use crate::gate::{FailureMode, Gate};
+use crate::gauge::Used;
 use crate::limits::TenantTotals;
 use crate::load::App;
 use crate::names::Name;
@@ -244,6 +245,8 @@ impl House {
             memory_bytes: resident.account.memory_used(),
             instances: resident.account.instances_used(),
             egress_bytes: resident.account.egress_used(),
+            gas: resident.account.gas_used(),
+            storage_bytes: resident.account.storage_used(),
             spent: resident.account.spent(),
             gate_up: resident.tenant.gate.is_up(),
         })
@@ -274,6 +277,10 @@ pub struct TenantStatus<'a> {
     pub instances: Used,
     /// Bytes that its outgoing requests moved in this hour.
     pub egress_bytes: Used,
+    /// Gas that its requests used in this hour.
+    pub gas: Used,
+    /// Bytes that its key-value stores hold.
+    pub storage_bytes: Used,
     /// What its requests have taken since the host began.
     pub spent: Spent,
     /// Whether its gate can decide.

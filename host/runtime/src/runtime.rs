@@ -1,12 +1,13 @@
 //! What one host has once: engines, cache, prices and the adapter's services.
 
-use crate::account::{Account, Gauge, Used};
+use crate::account::Account;
 use crate::background::Background;
 use crate::cache::{CacheError, CompileCache};
 use crate::clean;
 use crate::compile::Compiler;
 use crate::engine::{EngineKind, Engines};
 use crate::gas::Schedule;
+use crate::gauge::{Gauge, Used};
 use crate::idle::Shelves;
 use crate::limits::{Capacity, TenantTotals};
 use crate::names::Name;
@@ -138,7 +139,10 @@ impl Runtime {
             return account;
         }
         accounts.retain(|_, account| account.strong_count() > 0);
-        let account = Arc::new(Account::new(totals, &self.memory, &self.hall, &self.turns));
+        let account = Arc::new({
+            let storage = self.buckets.storage(tenant);
+            Account::new(totals, &self.memory, &self.hall, &self.turns, storage)
+        });
         accounts.insert(tenant.clone(), Arc::downgrade(&account));
         account
     }

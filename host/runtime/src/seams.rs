@@ -1,7 +1,7 @@
 //! What an adapter supplies: stores, an outgoing transport and a signer. Closed and small; each is
 //! one capability.
 
-use crate::{Egress, EgressError, Name};
+use crate::{Egress, EgressError, Name, Storage};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::sync::Arc;
@@ -17,6 +17,12 @@ pub trait Buckets: Send + Sync {
         store: &Name,
         backend: crate::Backend,
     ) -> Result<Arc<dyn Bucket>, BucketError>;
+
+    /// What this tenant's stores hold together; always the same value for the same tenant. The store [`COUNTS`] is the
+    /// host's own, and is not in it.
+    ///
+    /// [`COUNTS`]: crate::COUNTS
+    fn storage(&self, tenant: &Name) -> Arc<Storage>;
 }
 
 /// One store of keys and values. A write is durable, as far as its backend promises to be, when it returns.
@@ -86,6 +92,12 @@ pub enum BucketError {
     #[error("the store is full: {limit} bytes")]
     Full {
         /// Its limit in bytes.
+        limit: u64,
+    },
+    /// All of the tenant's stores together are full.
+    #[error("the tenant's stores are full: {limit} bytes in all")]
+    TotalFull {
+        /// The tenant's total in bytes.
         limit: u64,
     },
     /// The backend failed; the text is for the log.

@@ -2,6 +2,7 @@
 //! process stays as small as it was, and whoever else asks meanwhile is answered.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use testkit::http2::*;
@@ -280,6 +281,29 @@ fn a_client_that_makes_the_host_answer_and_never_reads_is_left() {
     }
     let grown = process.peak_bytes().saturating_sub(before);
     assert!(grown < GROWTH, "{grown} bytes");
+}
+
+#[test]
+fn frames_that_make_no_sense_do_not_fill_the_log() {
+    // Each would be a warning of the HTTP/2 library's.
+    let pongs = frame(PING, ACK, 0, &[1; 8]).repeat(5_000);
+    let logged = |filter: Option<&str>| {
+        let environment: Vec<_> =
+            filter.map(|filter| ("TOLLGATE_LOG", Path::new(filter))).into_iter().collect();
+        let process = Case::guest("echo").spawn_in(&environment);
+        assert_eq!(process.get("/").status(), 200);
+        process.stderr_with(1, "settled");
+        let before = process.stderr_length();
+        assert!(Http2::connect(process.address(), 65_535).flood(pongs.clone()), "all is taken");
+        // Lines are written in their order: with this one all before it are there.
+        assert_eq!(process.get("/").status(), 200);
+        process.stderr_with(2, "settled");
+        let lines = process.stderr_since(before);
+        lines.lines().filter(|line| line.contains("\"h2::")).count()
+    };
+    assert_eq!(logged(None), 0);
+    // An operator who asks for the library's warnings gets them: it is the filter that keeps the log small.
+    assert!(logged(Some("info,h2=warn")) > 1_000);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! A store is cut into shards by a hash of the key, so that counters of different keys do not wait for each other;
 //! a write over several keys locks their shards in ascending order, all before it changes the first.
 
+use super::totals::{ENTRY_BYTES, Totals, take};
 use super::{PAGE_KEYS, StoreLimits, add_decimal};
 use bytes::Bytes;
 use dashmap::DashMap;
@@ -16,16 +17,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
-use tollgate_runtime::{Bucket, BucketError, Keys, Name, Swap};
+use tollgate_runtime::{Bucket, BucketError, Keys, Name, Storage, Swap};
 
 const SHARDS: usize = 16;
-
-/// What one entry costs beside its bytes, roughly: tree node, two fat pointers, a time.
-const ENTRY_BYTES: u64 = 96;
 
 /// All stores in memory.
 pub struct MemoryBuckets {
     limits: StoreLimits,
+    totals: Totals,
     stores: DashMap<(Name, Name), Arc<MemoryBucket>>,
 }
 
@@ -33,7 +32,12 @@ impl MemoryBuckets {
     /// No stores yet; each comes to be when it is first opened.
     #[must_use]
     pub fn new(limits: StoreLimits) -> Self {
-        Self { limits, stores: DashMap::new() }
+        Self { limits, totals: Totals::default(), stores: DashMap::new() }
+    }
+
+    /// The same, none of whose stores was opened yet, with its part in these sums.
+    pub(super) fn counted_in(self, totals: &Totals) -> Self {
+        Self { totals: totals.clone(), ..self }
     }
 
     /// From now on, a key of this store that was not written for `idle` may be dropped.
@@ -58,12 +62,15 @@ impl MemoryBuckets {
 
     fn store(&self, tenant: &Name, store: &Name) -> Arc<MemoryBucket> {
         let entry = self.stores.entry((tenant.clone(), store.clone()));
-        Arc::clone(&entry.or_insert_with(|| Arc::new(MemoryBucket::new(self.limits))))
+        let total = || self.totals.of_store(tenant, store);
+        Arc::clone(&entry.or_insert_with(|| Arc::new(MemoryBucket::new(self.limits, total()))))
     }
 }
 
 struct MemoryBucket {
     limits: StoreLimits,
+    /// Its tenant's sum, if it is counted in one.
+    total: Option<Arc<Storage>>,
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
     bytes: AtomicU64,
@@ -86,9 +93,10 @@ fn size(key: &str, value: &[u8]) -> u64 {
 }
 
 impl MemoryBucket {
-    fn new(limits: StoreLimits) -> Self {
+    fn new(limits: StoreLimits, total: Option<Arc<Storage>>) -> Self {
         Self {
             limits,
+            total,
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| {
                 Mutex::new(Shard { entries: BTreeMap::new(), swept: Instant::now() })
@@ -109,17 +117,24 @@ impl MemoryBucket {
         self.shards.get(self.place(key)).unwrap_or(first).lock()
     }
 
-    /// Makes the store larger, unless it would be too large.
+    /// Makes the store larger, unless it or all of the tenant's stores would be too large.
     fn grow(&self, by: u64) -> Result<(), BucketError> {
         let limit = self.limits.store_bytes;
         let grown = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bytes| {
             bytes.checked_add(by).filter(|&sum| sum <= limit)
         });
-        grown.map(drop).map_err(|_| BucketError::Full { limit })
+        grown.map_err(|_| BucketError::Full { limit })?;
+        let taken = self.total.as_ref().map_or(Ok(()), |total| take(total, by));
+        taken.inspect_err(|_| {
+            self.bytes.fetch_sub(by, Ordering::Relaxed);
+        })
     }
 
     fn shrink(&self, by: u64) {
         self.bytes.fetch_sub(by, Ordering::Relaxed);
+        if let Some(total) = &self.total {
+            total.give(by);
+        }
     }
 
     fn put(&self, shard: &mut Shard, key: &str, value: Bytes) -> Result<(), BucketError> {

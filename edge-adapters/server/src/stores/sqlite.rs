@@ -9,6 +9,7 @@ mod same_file;
 mod schema;
 mod writer;
 
+use super::totals::Totals;
 use super::usage::{Hour, Pending, UsageTotals};
 use super::{PAGE_KEYS, StoreLimits, UsageBook};
 use bytes::Bytes;
@@ -101,6 +102,7 @@ impl Database {
 pub struct SqliteBuckets {
     database: Arc<Database>,
     limits: StoreLimits,
+    totals: Totals,
 }
 
 impl SqliteBuckets {
@@ -112,9 +114,20 @@ impl SqliteBuckets {
         let connection = schema::open(path)?;
         let usage = Arc::new(Pending::default());
         let file = SameFile::at(path)?;
-        let writer = Writer::start(connection, limits, Arc::clone(&usage), file)?;
+        let totals = Totals::default();
+        for (place, bytes) in read::held(&connection)? {
+            if let Some(storage) = totals.of_store(&place.tenant, &place.store) {
+                storage.found(bytes);
+            }
+        }
+        let writer = Writer::start(connection, limits, totals.clone(), Arc::clone(&usage), file)?;
         let readers = Readers::open(path)?;
-        Ok(Self { database: Arc::new(Database { writer, readers, usage }), limits })
+        Ok(Self { database: Arc::new(Database { writer, readers, usage }), limits, totals })
+    }
+
+    /// The sums that its stores are counted in.
+    pub(super) fn totals(&self) -> Totals {
+        self.totals.clone()
     }
 
     /// The book of usage in this database.

@@ -3,7 +3,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tollgate_runtime::{Keys, Swap};
+use tollgate_runtime::{COUNTS, Keys, Swap};
 
 /// Small enough that random writes come near every limit.
 const LIMITS: StoreLimits =
@@ -160,8 +160,13 @@ proptest! {
             prop_assert_eq!(&runtime.block_on(run(&*sqlite[tenant], op)), &expected, "sqlite, {:?}", op);
         }
         // The books of bytes are true at the end, too: what is there adds up.
-        let bytes: usize = models[0].iter().map(|(key, value)| key.len() + value.len() + 96).sum();
-        prop_assert_eq!(stores.memory().used_bytes(&tenants[0]), bytes as u64);
+        for (tenant, model) in tenants.iter().zip(&models) {
+            let bytes: usize = model.iter().map(|(key, value)| key.len() + value.len() + 96).sum();
+            prop_assert_eq!(stores.memory().used_bytes(tenant), bytes as u64);
+            prop_assert_eq!(stores.storage(tenant).used().used, 2 * bytes as u64, "memory and sqlite");
+            let again = SqliteBuckets::open(&folder.path().join("db"), LIMITS).unwrap();
+            prop_assert_eq!(again.totals().of(tenant).used().used, bytes as u64, "measured at opening");
+        }
     }
 }
 
@@ -200,6 +205,101 @@ async fn a_full_store_takes_no_part_of_a_write_and_may_still_shrink() {
         bucket.write(vec![("a".to_owned(), None), large("c")]).await.unwrap();
         assert_eq!(bucket.keys(None, 10).await.unwrap().keys, ["c"], "{backend:?}");
     }
+}
+
+/// A write of one key, with 200 bytes in all that count.
+fn two_hundred(key: &str) -> Vec<(String, Option<Bytes>)> {
+    vec![(key.to_owned(), Some(Bytes::from(vec![7; 104 - key.len()])))]
+}
+
+#[tokio::test]
+async fn a_tenants_stores_have_one_total_whatever_they_stand_on() {
+    let (_folder, stores) = both(StoreLimits::default());
+    let open =
+        |tenant: &str, store: &str, backend| stores.bucket(&name(tenant), &name(store), backend).unwrap();
+    let storage = stores.storage(&name("acme"));
+    storage.limit(500);
+    let (memory, sqlite) = (open("acme", "a", Backend::Memory), open("acme", "b", Backend::Sqlite));
+    memory.write(two_hundred("m")).await.unwrap();
+    sqlite.write(two_hundred("s")).await.unwrap();
+    for bucket in [&memory, &sqlite] {
+        let full = bucket.write(two_hundred("more")).await;
+        assert!(matches!(full, Err(BucketError::TotalFull { limit: 500 })), "{full:?}");
+        assert!(matches!(bucket.increment("n", 10).await, Ok(10)), "99 bytes fit");
+        assert!(matches!(bucket.increment("o", 10).await, Err(BucketError::TotalFull { .. })));
+        bucket.write(vec![("n".to_owned(), None)]).await.unwrap();
+        assert_eq!(storage.used().used, 400);
+    }
+    // Nobody else's, and not what the gate counts.
+    open("globex", "a", Backend::Memory).write(two_hundred("more")).await.unwrap();
+    open("acme", COUNTS, Backend::Memory).write(two_hundred("more")).await.unwrap();
+    open("acme", COUNTS, Backend::Sqlite).write(two_hundred("more")).await.unwrap();
+    assert_eq!(storage.used().used, 400);
+    // Room in one is room in the other.
+    sqlite.write(vec![("s".to_owned(), None)]).await.unwrap();
+    memory.write(two_hundred("more")).await.unwrap();
+    assert_eq!(
+        (memory.keys(None, 9).await.unwrap().keys, storage.used().used),
+        (vec!["m".into(), "more".into()], 400)
+    );
+}
+
+#[tokio::test]
+async fn what_a_database_holds_is_counted_when_it_is_opened_and_may_be_more_than_the_total() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let sqlite = SqliteBuckets::open(&folder.path().join("db"), StoreLimits::default()).unwrap();
+        Stores::new(MemoryBuckets::new(StoreLimits::default()), Some(sqlite))
+    };
+    let tenant = name("acme");
+    {
+        let stores = open();
+        for store in ["a", "b", COUNTS] {
+            let bucket = stores.bucket(&tenant, &name(store), Backend::Sqlite).unwrap();
+            bucket.write(two_hundred("k")).await.unwrap();
+            bucket.write(two_hundred("k2")).await.unwrap();
+        }
+        assert_eq!(stores.storage(&tenant).used().used, 800);
+    }
+    let stores = open();
+    let storage = stores.storage(&tenant);
+    storage.limit(500);
+    assert_eq!((storage.used().used, storage.used().limit), (800, 500));
+    let bucket = stores.bucket(&tenant, &name("a"), Backend::Sqlite).unwrap();
+    assert!(matches!(bucket.write(two_hundred("k3")).await, Err(BucketError::TotalFull { limit: 500 })));
+    bucket.write(vec![("k".to_owned(), None), ("k2".to_owned(), Some(Bytes::from("less")))]).await.unwrap();
+    assert_eq!(storage.used().used, 400 + 2 + 4 + 96, "what is too much may become less");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_at_the_same_time_do_not_pass_the_total_together() {
+    let (_folder, stores) = both(StoreLimits::default());
+    let tenant = name("acme");
+    let storage = stores.storage(&tenant);
+    storage.limit(20 * 200 + 50);
+    let buckets =
+        [("a", Backend::Memory), ("b", Backend::Sqlite), ("c", Backend::Memory), ("d", Backend::Sqlite)]
+            .map(|(store, backend)| stores.bucket(&tenant, &name(store), backend).unwrap());
+    let tasks = (0..16).map(|task| {
+        let bucket = buckets[task % buckets.len()].clone();
+        tokio::spawn(async move {
+            let mut written = 0;
+            for number in 0..10 {
+                match bucket.write(two_hundred(&format!("{task}-{number}"))).await {
+                    Ok(()) => written += 1,
+                    Err(error) => assert!(matches!(error, BucketError::TotalFull { .. }), "{error}"),
+                }
+            }
+            written
+        })
+    });
+    let written: usize = futures::future::try_join_all(tasks).await.unwrap().into_iter().sum();
+    assert_eq!((written, storage.used().used), (20, 4_000), "160 writes, and room for 20");
+    let mut keys = 0;
+    for bucket in &buckets {
+        keys += bucket.keys(None, 200).await.unwrap().keys.len();
+    }
+    assert_eq!(keys, 20, "what was refused is not there");
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,8 +19,8 @@ Examples:
   tollgate doctor --config /etc/tollgate/tollgate.toml --json > report.json
 
 Reads the configuration, and asks the host that runs with it, at its admin address, how it stands: each tenant's \
-requests, memory, instances and outgoing bytes against their limits, what its gas went into, its gate, and what was \
-refused. Names of tenants, apps and files are in the report; keys, tokens, policies, and the values of grants are not.
+requests, memory, instances, outgoing bytes, gas and stored bytes against their limits, what its gas went into, its \
+gate, and what was refused. Names of tenants, apps and files are in the report; keys, tokens, policies, and the values of grants are not.
 
 The exit code is 1 if the configuration is wrong, the host does not answer or is not ready, or a tenant or the host \
 has nine tenths of a limit.";
@@ -37,6 +37,17 @@ pub(super) struct DoctorArgs {
     #[arg(long)]
     json: bool,
 }
+
+/// What the table says of a tenant: the name in the status, the title, the width, and what makes a thousand.
+const COLUMNS: [(&str, &str, usize, u64); 7] = [
+    ("running", "running", 9, 1_000),
+    ("waiting", "waiting", 9, 1_000),
+    ("memory_bytes", "memory", 15, 1_024),
+    ("instances", "instances", 11, 1_000),
+    ("egress_bytes_this_hour", "egress/hour", 15, 1_024),
+    ("gas_this_hour", "gas/hour", 15, 1_000),
+    ("storage_bytes", "storage", 15, 1_024),
+];
 
 /// Everything that somebody who is to help would ask.
 #[derive(Serialize)]
@@ -148,25 +159,16 @@ fn text(value: &Value) -> String {
 fn show(report: &Report, output: &mut Output) -> Result<(), Failure> {
     output.warnings(&report.warnings);
     output.line(format_args!("tollgate {}  {}  admin {}", report.tollgate, report.engine, report.admin))?;
-    let used = |figures: &Value, name: &str| match figures.get(name) {
-        Some(figure) => match (figure.get("used"), figure.get("limit")) {
-            (Some(used), Some(limit)) => format!("{used}/{limit}"),
-            _ => "-".to_owned(),
-        },
-        None => "-".to_owned(),
-    };
-    output.line(format_args!("memory  {}\n", used(&report.status, "memory_bytes")))?;
-    let row = |tenant: &str, columns: [&str; 6]| {
-        let [running, waiting, memory, instances, gas, gate] = columns;
-        format!("{tenant:<20} {running:>9} {waiting:>9} {memory:>23} {instances:>9} {gas:>16}  {gate}")
-    };
-    output.line(row("tenant", ["running", "waiting", "memory bytes", "instances", "gas", "gate"]))?;
+    output.line(format_args!("memory  {}\n", used(report.status.get("memory_bytes"), 1_024)))?;
+    let titles: String = COLUMNS.iter().map(|(_, title, width, _)| format!(" {title:>width$}")).collect();
+    output.line(format_args!("{:<20}{titles}  gate", "tenant"))?;
     for (tenant, figures) in entries(report.status.get("tenants")) {
-        let [running, waiting, memory, instances] =
-            ["running", "waiting", "memory_bytes", "instances"].map(|name| used(figures, name));
-        let gas = figures.pointer("/since_start/gas/all").map(text).unwrap_or_default();
+        let cells = COLUMNS.iter().map(|(name, _, width, thousand)| {
+            let figure = used(figures.get(*name), *thousand);
+            format!(" {figure:>width$}")
+        });
         let gate = figures.get("gate").map(text).unwrap_or_default();
-        output.line(row(tenant, [&running, &waiting, &memory, &instances, &gas, &gate]))?;
+        output.line(format_args!("{tenant:<20}{}  {gate}", cells.collect::<String>()))?;
     }
     report.findings.iter().for_each(|finding| output.error(finding));
     if report.findings.is_empty() {
@@ -176,10 +178,40 @@ fn show(report: &Report, output: &mut Output) -> Result<(), Failure> {
     }
 }
 
+/// A figure and its limit, in a few digits each.
+fn used(figure: Option<&Value>, thousand: u64) -> String {
+    let number = |name| figure?.get(name)?.as_u64().map(|number| short(number, thousand));
+    match (number("used"), number("limit")) {
+        (Some(used), Some(limit)) => format!("{used}/{limit}"),
+        _ => "-".to_owned(),
+    }
+}
+
+/// A number in a few digits: `999`, `1.5k`, `20.0M`.
+fn short(number: u64, thousand: u64) -> String {
+    let (mut number, mut units) = (number as f64, "kMGTPE".chars());
+    let (thousand, mut unit) = (thousand as f64, None);
+    while number >= thousand {
+        (number, unit) = (number / thousand, units.next());
+    }
+    unit.map_or_else(|| number.to_string(), |unit| format!("{number:.1}{unit}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_figure_is_shown_in_a_few_digits_and_one_that_is_not_there_as_none() {
+        let figure = json!({ "used": 1_536, "limit": u64::MAX });
+        assert_eq!(used(Some(&figure), 1_024), "1.5k/16.0E");
+        assert_eq!(
+            used(Some(&json!({ "used": 999, "limit": 100_000_000_000_000_u64 })), 1_000),
+            "999/100.0T"
+        );
+        assert_eq!(used(None, 1_000), "-");
+    }
 
     #[test]
     fn what_is_wrong_or_nearly_full_is_found_and_nothing_else() {

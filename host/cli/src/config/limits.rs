@@ -87,19 +87,26 @@ fn read_totals(table: &Table<'_>) -> Option<TenantTotals> {
     let outgoing_connections = count("outgoing-connections", default.outgoing_connections, 1, 10_000);
     let bytes = |key, default: u64, least: u64| {
         or(table.get(key), default, |value| {
-            value.size().filter(|size| *size >= least).or_else(|| {
+            let size = value.size()?;
+            if size < least {
                 value.error(format!("`{key}` is too small: use at least {least}"), None);
-                None
-            })
+                return None;
+            }
+            Some(size)
         })
     };
     let memory_bytes = bytes("memory-bytes", default.memory_bytes, 64 << 10);
     let instances = count("instances", default.instances as usize, 1, 100_000);
     let egress_bytes_per_hour = bytes("egress-bytes-per-hour", default.egress_bytes_per_hour, 0);
+    let gas_per_hour =
+        or(table.get("gas-per-hour"), default.gas_per_hour, |value| value.integer(1_000, u64::MAX / 2));
+    let storage_bytes = bytes("storage-bytes", default.storage_bytes, 0);
     Some(TenantTotals {
         memory_bytes: memory_bytes?,
         instances: instances? as u64,
         egress_bytes_per_hour: egress_bytes_per_hour?,
+        gas_per_hour: gas_per_hour?,
+        storage_bytes: storage_bytes?,
         concurrent_requests: concurrent_requests?,
         queued_requests: queued_requests?,
         queue_wait: queue_wait?,

@@ -4,7 +4,9 @@ use super::{Common, Trouble, load, read_schedule};
 use crate::config::Config;
 use crate::output::{Failure, chain};
 use std::sync::Arc;
-use tollgate_runtime::{Backend, Bucket, BucketError, Buckets, Compiler, Name, Runtime, RuntimeOptions};
+use tollgate_runtime::{
+    Backend, Bucket, BucketError, Buckets, Compiler, Name, Runtime, RuntimeOptions, Storage,
+};
 use tollgate_server::{LogKey, MemoryBuckets, Outbound, OutboundOptions, StoreLimits, Stores};
 
 /// Checks everything that a configuration names: verifies, compiles, links and configures it, in a directory of its
@@ -51,5 +53,9 @@ struct Scratch(Stores);
 impl Buckets for Scratch {
     fn bucket(&self, tenant: &Name, store: &Name, _: Backend) -> Result<Arc<dyn Bucket>, BucketError> {
         self.0.bucket(tenant, store, Backend::Memory)
+    }
+
+    fn storage(&self, tenant: &Name) -> Arc<Storage> {
+        self.0.storage(tenant)
     }
 }

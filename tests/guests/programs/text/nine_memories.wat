@@ -1,4 +1,5 @@
-;; Declares nine memories without a page: no bytes, and nine slots of the pool that all tenants share.
+;; Has nine memories without a page, one in each of nine core instances: no bytes, and nine slots of the pool that all
+;; tenants share.
 (component
   (import "wasi:http/types@0.2.12" (instance $types
     (export "incoming-request" (type (sub resource)))
@@ -6,9 +7,18 @@
   (alias export $types "incoming-request" (type $request))
   (alias export $types "response-outparam" (type $out))
 
+  (core module $room (memory 0))
+  (core instance (instantiate $room))
+  (core instance (instantiate $room))
+  (core instance (instantiate $room))
+  (core instance (instantiate $room))
+  (core instance (instantiate $room))
+  (core instance (instantiate $room))
+  (core instance (instantiate $room))
+  (core instance (instantiate $room))
+  (core instance (instantiate $room))
+
   (core module $main
-    (memory 0) (memory 0) (memory 0) (memory 0) (memory 0)
-    (memory 0) (memory 0) (memory 0) (memory 0)
     (func (export "handle") (param i32 i32)))
   (core instance $app (instantiate $main))
 

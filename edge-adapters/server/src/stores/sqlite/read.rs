@@ -1,5 +1,6 @@
 //! Readers: a few connections, each used by one read at a time on a blocking thread.
 
+use super::super::totals::ENTRY_BYTES;
 use super::super::usage::{Hour, UsageTotals};
 use super::{Place, SqliteError, schema};
 use bytes::Bytes;
@@ -41,6 +42,25 @@ impl Readers {
         });
         Ok(task.await.map_err(|_| SqliteError::Gone)??)
     }
+}
+
+/// What every store holds, by its books of bytes and the index of its keys: no value is read.
+pub(super) fn held(connection: &Connection) -> Result<Vec<(Place, u64)>, rusqlite::Error> {
+    let mut statement = connection.prepare(
+        "SELECT tenant, name, bytes, (SELECT count(*) FROM entries WHERE store = stores.id) FROM stores",
+    )?;
+    let mut rows = statement.query(())?;
+    let mut held = Vec::new();
+    while let Some(row) = rows.next()? {
+        let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+        let bytes = number(2)?.saturating_add(number(3)?.saturating_mul(ENTRY_BYTES));
+        let names = (Name::new(&row.get::<_, String>(0)?), Name::new(&row.get::<_, String>(1)?));
+        // Others can't be opened.
+        if let (Ok(tenant), Ok(store)) = names {
+            held.push((Place { tenant, store }, bytes));
+        }
+    }
+    Ok(held)
 }
 
 pub(super) fn value(

@@ -1,4 +1,5 @@
 use super::super::UsageTotals;
+use super::super::totals::ENTRY_BYTES;
 use super::*;
 use std::os::unix::fs::PermissionsExt;
 
@@ -85,13 +86,14 @@ async fn a_full_disk_is_an_error_and_what_was_there_stays() {
     let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
     connection.pragma_update_and_check(None, "max_page_count", pages + 20, |_| Ok(())).unwrap();
     let usage = Arc::new(Pending::default());
-    let writer =
-        Writer::start(connection, StoreLimits::default(), Arc::clone(&usage), SameFile::at(&path).unwrap())
-            .unwrap();
+    let (limits, totals) = (StoreLimits::default(), Totals::default());
+    let file = SameFile::at(&path).unwrap();
+    let writer = Writer::start(connection, limits, totals.clone(), Arc::clone(&usage), file).unwrap();
     let readers = Readers::open(&path).unwrap();
     let buckets = SqliteBuckets {
         database: Arc::new(Database { writer, readers, usage }),
-        limits: StoreLimits::default(),
+        limits,
+        totals: totals.clone(),
     };
     let bucket = buckets.open_store(&name("acme"), &name("s"));
     bucket.write(vec![("a".to_owned(), Some(Bytes::from("v")))]).await.unwrap();
@@ -100,10 +102,13 @@ async fn a_full_disk_is_an_error_and_what_was_there_stays() {
     let full = bucket.write(vec![("b".to_owned(), Some(Bytes::from(vec![1; 500_000])))]).await;
     assert!(matches!(&full, Err(BucketError::Backend(text)) if text.contains("full")), "{full:?}");
     assert_eq!(bucket.keys(None, 100).await.unwrap().keys, ["a"]);
+    let entry = 2 + ENTRY_BYTES;
+    assert_eq!(totals.of(&name("acme")).used().used, entry, "what was not written is not counted");
 
     // Small writes go on, with true books of bytes, and no usage is lost by the failure.
     bucket.write(vec![("c".to_owned(), Some(Bytes::from("v")))]).await.unwrap();
     assert_eq!(bucket.keys(None, 100).await.unwrap().keys, ["a", "c"]);
+    assert_eq!(totals.of(&name("acme")).used().used, 2 * entry);
     let read = buckets.usage_book().read(&name("acme"), Hour(0), Hour(9)).await.unwrap();
     assert_eq!(read.get(&Hour(1)).unwrap().gas, 9);
 }

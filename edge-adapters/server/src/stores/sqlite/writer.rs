@@ -1,5 +1,6 @@
 //! The thread that writes. Nothing is acknowledged before the commit that holds it has returned.
 
+use super::super::totals::{ENTRY_BYTES, Held, Totals};
 use super::super::usage::{Pending, Sums};
 use super::super::{StoreLimits, add_decimal};
 use super::{Place, SameFile, SqliteError};
@@ -90,6 +91,7 @@ impl Writer {
     pub(super) fn start(
         connection: Connection,
         limits: StoreLimits,
+        totals: Totals,
         usage: Arc<Pending>,
         file: SameFile,
     ) -> Result<Self, SqliteError> {
@@ -99,6 +101,7 @@ impl Writer {
             connection,
             file,
             limits,
+            totals,
             usage,
             usage_waits: Arc::clone(&usage_waits),
             stores: HashMap::new(),
@@ -143,6 +146,7 @@ struct Thread {
     connection: Connection,
     file: SameFile,
     limits: StoreLimits,
+    totals: Totals,
     usage: Arc<Pending>,
     usage_waits: Arc<Notify>,
     /// True to the database; emptied after a commit that failed.
@@ -232,8 +236,14 @@ impl Thread {
     ) -> Result<Vec<Result<Done, BucketError>>, SqliteError> {
         self.file.check()?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut stores =
-            Books { transaction: &transaction, known: &mut self.stores, limit: self.limits.store_bytes };
+        let mut held = Held::default();
+        let mut stores = Books {
+            transaction: &transaction,
+            known: &mut self.stores,
+            limit: self.limits.store_bytes,
+            totals: &self.totals,
+            held: &mut held,
+        };
         for (place, forgetful) in &mut self.forgetful {
             let nearly_full = stores.store(place)?.bytes >= stores.limit / 4 * 3;
             if forgetful.is_due(nearly_full) {
@@ -261,6 +271,7 @@ impl Thread {
         }
         add_usage(&transaction, usage)?;
         transaction.commit()?;
+        held.committed();
         Ok(answers)
     }
 }
@@ -278,6 +289,8 @@ struct Books<'a> {
     transaction: &'a Transaction<'a>,
     known: &'a mut HashMap<Place, Known>,
     limit: u64,
+    totals: &'a Totals,
+    held: &'a mut Held,
 }
 
 impl Books<'_> {
@@ -303,14 +316,14 @@ impl Books<'_> {
         statement.query_row((store.id, key.as_bytes()), |row| row.get(0)).optional()
     }
 
-    /// What a key takes up now: its own bytes and its value's, nothing if it is not there.
-    fn size(&self, store: Known, key: &str) -> Result<u64, rusqlite::Error> {
+    /// What a key takes up now: its own bytes and its value's; none if it is not there.
+    fn size(&self, store: Known, key: &str) -> Result<Option<u64>, rusqlite::Error> {
         let mut statement = self
             .transaction
             .prepare_cached("SELECT length(value) FROM entries WHERE store = ?1 AND key = ?2")?;
         let value: Option<i64> =
             statement.query_row((store.id, key.as_bytes()), |row| row.get(0)).optional()?;
-        Ok(value.map_or(0, |bytes| bytes.unsigned_abs().saturating_add(key.len() as u64)))
+        Ok(value.map(|bytes| bytes.unsigned_abs().saturating_add(key.len() as u64)))
     }
 
     fn write(&mut self, place: &Place, changes: &[(String, Option<Bytes>)]) -> Attempt<()> {
@@ -318,13 +331,23 @@ impl Books<'_> {
             changes.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
         let store = self.store(place)?;
         let mut bytes = store.bytes;
+        // How many entries there are before and after, of these keys.
+        let (mut before, mut after) = (0_u64, 0_u64);
         for (key, value) in &last {
-            let new = value.map_or(0, |value| (key.len() + value.len()) as u64);
-            bytes = bytes.saturating_add(new).saturating_sub(self.size(store, key)?);
+            let (old, new) = (self.size(store, key)?, value.map(|value| (key.len() + value.len()) as u64));
+            bytes = bytes.saturating_add(new.unwrap_or(0)).saturating_sub(old.unwrap_or(0));
+            before += u64::from(old.is_some());
+            after += u64::from(new.is_some());
         }
         // A store that is over a lowered limit may still shrink.
         if bytes > self.limit && bytes > store.bytes {
             return Ok(Err(BucketError::Full { limit: self.limit }));
+        }
+        if let Some(total) = self.totals.of_store(&place.tenant, &place.store) {
+            let (from, to) = (before * ENTRY_BYTES + store.bytes, after * ENTRY_BYTES + bytes);
+            if let Err(full) = self.held.change(&total, from, to) {
+                return Ok(Err(full));
+            }
         }
         for (key, value) in last {
             self.put(store, key, value)?;
@@ -363,10 +386,13 @@ impl Books<'_> {
             |row| row.get(0),
         )?;
         if bytes > 0 {
-            self.transaction.execute(
+            let entries = self.transaction.execute(
                 "DELETE FROM entries WHERE store = ?1 AND written <= unixepoch() - ?2",
                 (store.id, idle),
             )?;
+            if let Some(total) = self.totals.of_store(&place.tenant, &place.store) {
+                self.held.give(total, bytes.unsigned_abs() + entries as u64 * ENTRY_BYTES);
+            }
             self.resize(place, store, store.bytes.saturating_sub(bytes.unsigned_abs()))?;
         }
         Ok(())
