@@ -16,6 +16,10 @@ use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
 use wasmtime_wasi_http::{Error, WasiBody};
 
+mod early;
+
+pub(crate) use early::{Early, GuestResponse};
+
 /// A request body, as an adapter hands it in.
 pub type RequestBody = WasiBody;
 

@@ -5,14 +5,14 @@
 //! sent away alone, and the instance takes no more. One that computes too long, breaks another limit or traps takes the
 //! instance with it, and the others get [`Fault::InstanceLost`].
 
-use crate::body::Tail;
+use crate::body::{GuestResponse, Tail};
 use crate::clock::RunClock;
 use crate::engine::EngineKind;
 use crate::fault::{Breach, Fault};
 use crate::instance::Idle;
 use crate::limits::Limits;
 use crate::load::{App, Mode};
-use crate::run::{RunEnd, Sent, Stop, Watch};
+use crate::run::{RunEnd, Sent, Stop, Watch, Watched};
 use crate::state::Report;
 use crate::state::runs::RunPart;
 use crate::store::metered;
@@ -33,7 +33,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_millis(50);
 
 impl App {
     /// In an instance that may have other requests, too.
-    pub(crate) async fn run_among_others<D: FnOnce(http::Response<WasiBody>) -> Result<Sent, Fault>>(
+    pub(crate) async fn run_among_others<D: FnOnce(GuestResponse) -> Result<Sent, Fault>>(
         &self,
         clock: &Arc<RunClock>,
         tail: &Arc<Tail>,
@@ -63,8 +63,12 @@ impl App {
             if let Poll::Ready(end) = Pin::new(&mut end).poll(context) {
                 return Poll::Ready(Err(end));
             }
-            if let Poll::Ready(stop) = watch.poll(Poll::Pending, context) {
-                return Poll::Ready(Ok(stop));
+            loop {
+                match watch.poll(Poll::Pending, context) {
+                    Watched::Took => {}
+                    Watched::Waits => break,
+                    Watched::Over(stop) => return Poll::Ready(Ok(stop)),
+                }
             }
             if watch.is_answered(context) {
                 return Poll::Ready(Ok(Stop::Done));

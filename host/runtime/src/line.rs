@@ -13,7 +13,7 @@
 use crate::account::GasSpent;
 use crate::bindings::admission::Ending;
 use crate::bindings::{Facts, Outcome, Usage};
-use crate::body::{BodyBounds, BodyEnd, RequestBody, ResponseBody, Tail, Ties, counted};
+use crate::body::{BodyBounds, BodyEnd, GuestResponse, RequestBody, ResponseBody, Tail, Ties, counted};
 use crate::book::Book;
 use crate::facts::{Peer, Target, Unreadable, facts, unix_ns};
 use crate::fault::Fault;
@@ -293,9 +293,19 @@ impl Exchange {
         let deadline = started + app.limits.deadline;
         let bounds = BodyBounds { bytes: app.limits.response_body_bytes, deadline };
         let request_id = self.facts.request_id.as_str();
-        let deliver = |response: Response<WasiBody>| {
+        let deliver = |response: GuestResponse| {
+            let response = match response {
+                GuestResponse::Streams(response) => response,
+                GuestResponse::Whole(response) => {
+                    let response = wire::response_from_guest(response, &rate_headers, request_id)?;
+                    let bodiless = no_body || wire::has_no_body(&response);
+                    tail.bytes.fetch_add(if bodiless { 0 } else { response.body().len() as u64 }, Relaxed);
+                    whole = Some(if bodiless { response.map(|_| Bytes::new()) } else { response });
+                    return Ok(Sent::Whole);
+                }
+            };
             let response = wire::response_from_guest(response, &rate_headers, request_id)?;
-            if no_body || wire::has_no_body(&response) {
+            if no_body || wire::has_no_body(&response) || response.body().is_end_stream() {
                 // The guest may go on writing, and must not find that nobody reads.
                 let (parts, body) = response.into_parts();
                 let (ended, drained) = oneshot::channel();

@@ -1,7 +1,7 @@
 //! One run of an app: an instance, one request, and what it took.
 
 use crate::bindings::Usage;
-use crate::body::{BodyEnd, Tail};
+use crate::body::{BodyEnd, Early, GuestResponse, Tail};
 use crate::clock::RunClock;
 use crate::engine::EngineKind;
 use crate::fault::{Breach, Fault};
@@ -61,14 +61,14 @@ impl App {
         self: &Arc<Self>,
         permit: Permit,
         mut job: Job,
-        deliver: impl FnOnce(http::Response<WasiBody>) -> Result<Sent, Fault>,
+        deliver: impl FnOnce(GuestResponse) -> Result<Sent, Fault>,
     ) -> Ran {
         let clock = Arc::new(RunClock::start(job.started));
         // Dropped before the instance, should anything in here panic: then the body must not end as if it were whole.
         let mut panicking = FailOnDrop(Some(job.tail.clone()));
         let request = std::mem::take(&mut job.request);
         let (sender, answer) = futures::channel::oneshot::channel();
-        let watch = Watch::new(&job.tail, &mut job.ended, answer, deliver);
+        let watch = Watch::new(&job.tail, &mut job.ended, answer, deliver, self.limits.response_body_bytes);
         let (end, instance) = match self.mode {
             Mode::Concurrent(_) => {
                 self.run_among_others(&clock, &job.tail, &job.request_id, request, sender, watch).await
@@ -92,7 +92,7 @@ impl App {
     }
 
     /// In an instance that has no other request at this time.
-    async fn run_alone<D: FnOnce(http::Response<WasiBody>) -> Result<Sent, Fault>>(
+    async fn run_alone<D: FnOnce(GuestResponse) -> Result<Sent, Fault>>(
         self: &Arc<Self>,
         clock: &Arc<RunClock>,
         request_id: &str,
@@ -119,11 +119,17 @@ impl App {
             };
             let mut work = pin!(metered(clock, &self.limits, Some(self.account.turns.seat()), work));
             poll_fn(|context| {
-                let polled = work.as_mut().poll(context);
-                if clock.cpu() >= LONG {
-                    self.account.turns.computes_long();
+                loop {
+                    let polled = work.as_mut().poll(context);
+                    if clock.cpu() >= LONG {
+                        self.account.turns.computes_long();
+                    }
+                    match watch.poll(polled, context) {
+                        Watched::Took => {}
+                        Watched::Waits => return Poll::Pending,
+                        Watched::Over(stop) => return Poll::Ready(stop),
+                    }
                 }
-                watch.poll(polled, context)
             })
             .await
         };
@@ -162,10 +168,20 @@ impl App {
 
 /// What was done with a guest's response.
 pub(crate) enum Sent {
+    /// It is whole, and goes out with its record.
+    Whole,
     /// Its body streams to the client.
     Streams,
     /// It has no body for the client. What the guest writes is read all the same, until this is told.
     Drains(oneshot::Receiver<()>),
+}
+
+/// What a look at a run comes to.
+pub(crate) enum Watched {
+    /// Something of the body was taken, so the guest may be able to go on at once: to be polled again.
+    Took,
+    Waits,
+    Over(Stop),
 }
 
 /// Why a run is over.
@@ -202,22 +218,39 @@ pub(crate) struct Watch<'a, D> {
     pub(crate) tail: &'a Tail,
     ended: &'a mut oneshot::Receiver<BodyEnd>,
     answer: futures::channel::oneshot::Receiver<wasmtime::Result<http::Response<WasiBody>>>,
+    /// The response, until it is sent.
+    early: Option<Early>,
     deliver: Option<D>,
+    /// Bytes that the response may have.
+    most_bytes: u64,
+    answered: bool,
     drains: Option<oneshot::Receiver<()>>,
     no_answer: Option<wasmtime::Error>,
     status: u16,
     body_end: Option<BodyEnd>,
 }
 
-impl<'a, D: FnOnce(http::Response<WasiBody>) -> Result<Sent, Fault>> Watch<'a, D> {
+impl<'a, D: FnOnce(GuestResponse) -> Result<Sent, Fault>> Watch<'a, D> {
     fn new(
         tail: &'a Tail,
         ended: &'a mut oneshot::Receiver<BodyEnd>,
         answer: futures::channel::oneshot::Receiver<wasmtime::Result<http::Response<WasiBody>>>,
         deliver: D,
+        most_bytes: u64,
     ) -> Self {
-        let deliver = Some(deliver);
-        Self { tail, ended, answer, deliver, drains: None, no_answer: None, status: 0, body_end: None }
+        Self {
+            tail,
+            ended,
+            answer,
+            early: None,
+            deliver: Some(deliver),
+            most_bytes,
+            answered: false,
+            drains: None,
+            no_answer: None,
+            status: 0,
+            body_end: None,
+        }
     }
 
     /// To be asked after each poll of the run's work, with what that gave.
@@ -225,45 +258,51 @@ impl<'a, D: FnOnce(http::Response<WasiBody>) -> Result<Sent, Fault>> Watch<'a, D
         &mut self,
         polled: Poll<Result<wasmtime::Result<()>, Breach>>,
         context: &mut Context<'_>,
-    ) -> Poll<Stop> {
-        if let Some(deliver) = self.deliver.take() {
+    ) -> Watched {
+        if self.early.is_none() && !self.answered {
             match Pin::new(&mut self.answer).poll(context) {
-                Poll::Pending => self.deliver = Some(deliver),
+                Poll::Pending => {}
                 Poll::Ready(Ok(Ok(response))) => {
                     self.status = response.status().as_u16();
-                    match deliver(response) {
-                        Ok(Sent::Streams) => {}
-                        Ok(Sent::Drains(drained)) => self.drains = Some(drained),
-                        Err(fault) => {
-                            self.tail.fail(fault);
-                            return Poll::Ready(Stop::Fault(fault));
-                        }
-                    }
+                    self.early = Some(Early::of(response));
                 }
                 // What ended the run says more than that there was no answer.
                 Poll::Ready(Ok(Err(error))) if polled.is_pending() => {
                     self.tail.fail(Fault::of(&error, false));
-                    return Poll::Ready(Stop::Error(error));
+                    return Watched::Over(Stop::Error(error));
                 }
-                Poll::Ready(Ok(Err(error))) => self.no_answer = Some(error),
-                Poll::Ready(Err(_)) => {}
+                Poll::Ready(Ok(Err(error))) => (self.answered, self.no_answer) = (true, Some(error)),
+                Poll::Ready(Err(_)) => self.answered = true,
+            }
+        }
+        // Of a run that ends badly, a response that was not sent is not sent any more.
+        if matches!(polled, Poll::Pending | Poll::Ready(Ok(Ok(()))))
+            && let Some(mut early) = self.early.take()
+        {
+            if early.take(context) && polled.is_pending() {
+                self.early = Some(early);
+                return Watched::Took;
+            }
+            if let Err(fault) = self.send(early.goes(polled.is_ready(), self.most_bytes)) {
+                self.tail.fail(fault);
+                return Watched::Over(Stop::Fault(fault));
             }
         }
         match polled {
             Poll::Ready(Ok(Ok(()))) if self.no_answer.is_some() => {
-                return Poll::Ready(self.no_answer.take().map_or(Stop::Done, Stop::Error));
+                return Watched::Over(self.no_answer.take().map_or(Stop::Done, Stop::Error));
             }
             Poll::Ready(Ok(Ok(()))) if self.deliver.is_some() => {
-                return Poll::Ready(Stop::Fault(Fault::NoResponse));
+                return Watched::Over(Stop::Fault(Fault::NoResponse));
             }
-            Poll::Ready(Ok(Ok(()))) => return Poll::Ready(Stop::Done),
+            Poll::Ready(Ok(Ok(()))) => return Watched::Over(Stop::Done),
             Poll::Ready(Ok(Err(error))) => {
                 self.tail.fail(Fault::of(&error, false));
-                return Poll::Ready(Stop::Error(error));
+                return Watched::Over(Stop::Error(error));
             }
             Poll::Ready(Err(breach)) => {
                 self.tail.fail(breach.into());
-                return Poll::Ready(Stop::Breach(breach));
+                return Watched::Over(Stop::Breach(breach));
             }
             Poll::Pending => {}
         }
@@ -273,15 +312,24 @@ impl<'a, D: FnOnce(http::Response<WasiBody>) -> Result<Sent, Fault>> Watch<'a, D
                 Poll::Ready(Ok(BodyEnd::Whole)) => self.body_end = Some(BodyEnd::Whole),
                 Poll::Ready(Ok(BodyEnd::Cut(fault))) => {
                     self.body_end = Some(BodyEnd::Cut(fault));
-                    return Poll::Ready(Stop::Fault(fault));
+                    return Watched::Over(Stop::Fault(fault));
                 }
                 Poll::Ready(_) => {
                     self.body_end = Some(BodyEnd::Abandoned);
-                    return Poll::Ready(Stop::Abandoned);
+                    return Watched::Over(Stop::Abandoned);
                 }
             }
         }
-        Poll::Pending
+        Watched::Waits
+    }
+
+    fn send(&mut self, response: GuestResponse) -> Result<(), Fault> {
+        self.answered = true;
+        let Some(deliver) = self.deliver.take() else { return Ok(()) };
+        if let Sent::Drains(drained) = deliver(response)? {
+            self.drains = Some(drained);
+        }
+        Ok(())
     }
 
     /// Whether the response is out, to its last byte. To be asked after [`Watch::poll`].

@@ -48,11 +48,11 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 
 /// The guest's response as the client gets it. Informational statuses are the host's own, and a length must be one
 /// number.
-pub(crate) fn response_from_guest(
-    response: Response<WasiBody>,
+pub(crate) fn response_from_guest<B>(
+    response: Response<B>,
     rate_headers: &[(String, String)],
     request_id: &str,
-) -> Result<Response<WasiBody>, Fault> {
+) -> Result<Response<B>, Fault> {
     let mut response = response;
     if response.status().is_informational() {
         return Err(Fault::BadResponse);
@@ -83,10 +83,9 @@ pub(crate) fn with_headers(mut response: Response<Bytes>, added: &[(String, Stri
 }
 
 /// Whether no byte of body will follow this head.
-pub(crate) fn has_no_body(response: &Response<WasiBody>) -> bool {
+pub(crate) fn has_no_body<B>(response: &Response<B>) -> bool {
     matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
         || content_length(response.headers()) == Some(0)
-        || http_body::Body::is_end_stream(response.body())
 }
 
 /// The name of an outcome, for logs and metrics.
