@@ -28,12 +28,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Bytes;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 mod files;
 mod journal;
@@ -41,19 +39,15 @@ mod key;
 mod open_book;
 mod overlay;
 mod reader;
+mod shared;
 
-use files::Files;
-use journal::{Change, Journal};
 pub use open_book::{OpenBook, OpenBookError, OpenedRequest};
-use overlay::Overlay;
 pub use reader::LogReader;
+use shared::{Bounds, Shared};
 
 /// How long changes are collected before they are written to files. A client of the files polls every few seconds at
 /// best; four writes a second cost the host nothing.
 const INTERVAL: Duration = Duration::from_millis(250);
-
-/// How long the store's thread leaves a disk alone that failed.
-const INTERVAL_AFTER_FAILURE: Duration = Duration::from_secs(2);
 
 /// How much may wait to be written to files.
 const OVERLAY_BYTES: usize = 16 << 20;
@@ -124,36 +118,6 @@ pub struct LogStore {
     _lock: std::fs::File,
 }
 
-/// What callers and the store's thread share.
-struct Shared {
-    dir: Dir,
-    bounds: Bounds,
-    /// Taken before `state`, never after it.
-    files: Mutex<Files>,
-    state: Mutex<State>,
-    /// Wakes the store's thread: there is a first change, or the store closes.
-    wake: Condvar,
-}
-
-#[derive(Clone, Copy)]
-struct Bounds {
-    interval: Duration,
-    overlay_bytes: usize,
-    journal_bytes: u64,
-}
-
-struct State {
-    journal: Journal,
-    /// What is not in files yet.
-    overlay: Overlay,
-    /// Keys deleted since the last journal frame. They go into the next one, so that replaying older frames does not
-    /// bring them back.
-    deleted: Vec<String>,
-    /// What is on disk is not known, until the journal has been written out anew.
-    in_doubt: bool,
-    closing: bool,
-}
-
 impl LogStore {
     /// Opens the store in `directory`, making the directory if there is none, and completes what a stopped process
     /// left in the journal.
@@ -169,18 +133,7 @@ impl LogStore {
     fn open_with(directory: &Path, bounds: Bounds) -> Result<Self, LogStoreError> {
         let dir = open_directory(directory)?;
         let lock = lock(&dir, LOCK_FILE)?.ok_or_else(|| LogStoreError::Locked(directory.to_owned()))?;
-        let again = dir.try_clone().map_err(LogStoreError::io("opening", "."))?;
-        let mut files = Files::new(again);
-        let journal = recover(&dir, &mut files, &[])?;
-        let state = State {
-            journal,
-            overlay: Overlay::default(),
-            deleted: Vec::new(),
-            in_doubt: false,
-            closing: false,
-        };
-        let (files, state, wake) = (Mutex::new(files), Mutex::new(state), Condvar::new());
-        let shared = Arc::new(Shared { dir, bounds, files, state, wake });
+        let shared = Arc::new(Shared::open(dir, bounds)?);
         let work = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("log-files".into()).spawn(move || work.run());
         let thread = thread.map_err(LogStoreError::io("starting a thread for", "."))?;
@@ -243,156 +196,12 @@ impl LogStore {
 
 impl Drop for LogStore {
     fn drop(&mut self) {
-        self.shared.state.lock().closing = true;
-        self.shared.wake.notify_one();
+        self.shared.close();
         if let Some(thread) = self.thread.take() {
             // What it could not write is in the journal.
             drop(thread.join());
         }
     }
-}
-
-impl State {
-    fn set_many(&mut self, values: Vec<(String, Vec<u8>)>) -> Result<(), LogStoreError> {
-        let deleted = self.deleted.iter().map(|key| (key.as_str(), None));
-        let set = values.iter().map(|(key, value)| (key.as_str(), Some(value.as_slice())));
-        let changes: Vec<Change<'_>> = deleted.chain(set).collect();
-        if let Err(failure) = self.journal.append(&changes) {
-            self.in_doubt = failure.unknown;
-            return Err(failure.error);
-        }
-        self.deleted.clear();
-        for (key, value) in values {
-            self.overlay.set(key, Some(Bytes::from(value)), |_| false);
-        }
-        Ok(())
-    }
-}
-
-impl Shared {
-    /// The state, and no doubt about it.
-    fn state(&self) -> Result<MutexGuard<'_, State>, LogStoreError> {
-        loop {
-            let state = self.state.lock();
-            if !state.in_doubt {
-                return Ok(state);
-            }
-            drop(state);
-            self.settle_doubt(&mut self.files.lock())?;
-        }
-    }
-
-    /// The state, with room for a batch. The store's thread sees to that; if it falls behind, the caller does.
-    fn state_with_room(&self) -> Result<MutexGuard<'_, State>, LogStoreError> {
-        loop {
-            let state = self.state()?;
-            let full = state.overlay.bytes() > self.bounds.overlay_bytes;
-            let long = state.journal.len() > 2 * self.bounds.journal_bytes;
-            if !full && !long {
-                return Ok(state);
-            }
-            drop(state);
-            if long {
-                self.begin_journal()?;
-            } else {
-                self.write_out(&mut self.files.lock())?;
-            }
-        }
-    }
-
-    /// Wakes the store's thread at the first change of an interval.
-    fn changed(&self, first: bool) {
-        if first {
-            self.wake.notify_one();
-        }
-    }
-
-    /// Makes the files what the journal says, if an earlier call left that open.
-    fn settle_doubt(&self, files: &mut Files) -> Result<(), LogStoreError> {
-        let mut state = self.state.lock();
-        if state.in_doubt {
-            state.journal = recover(&self.dir, files, &state.deleted)?;
-            state.overlay = Overlay::default();
-            state.deleted.clear();
-            state.in_doubt = false;
-        }
-        Ok(())
-    }
-
-    /// Writes the overlay to files. Batches are taken meanwhile.
-    fn write_out(&self, files: &mut Files) -> Result<(), LogStoreError> {
-        self.settle_doubt(files)?;
-        let overlay = self.state.lock().overlay.clone();
-        if overlay.is_empty() {
-            return Ok(());
-        }
-        let written = files.write_out(&overlay);
-        let mut state = self.state.lock();
-        match &written {
-            Ok(()) => state.overlay.forget(&overlay),
-            Err(_) => state.in_doubt = true,
-        }
-        written
-    }
-
-    /// Writes the overlay to files, syncs them, and begins the journal anew with what came meanwhile.
-    fn begin_journal(&self) -> Result<(), LogStoreError> {
-        let mut files = self.files.lock();
-        self.write_out(&mut files)?;
-        let synced = files.sync();
-        let mut state = self.state.lock();
-        if state.in_doubt {
-            return synced;
-        }
-        let State { journal, overlay, .. } = &mut *state;
-        let changes: Vec<Change<'_>> =
-            overlay.iter().map(|(key, value)| (key, value.map(|value| &**value))).collect();
-        let begun = synced.and_then(|()| journal.begin(&changes));
-        state.in_doubt = begun.is_err();
-        begun
-    }
-
-    /// What the store's thread does: writes the overlay out, an interval after its first change each time, and a last
-    /// time when the store closes.
-    fn run(&self) {
-        let mut interval = self.bounds.interval;
-        loop {
-            let mut state = self.state.lock();
-            while state.overlay.is_empty() && !state.in_doubt && !state.closing {
-                self.wake.wait(&mut state);
-            }
-            let end = Instant::now() + interval;
-            while !state.closing && !self.wake.wait_until(&mut state, end).timed_out() {}
-            let closing = state.closing;
-            let long = state.journal.len() > self.bounds.journal_bytes;
-            drop(state);
-            let written = if long { self.begin_journal() } else { self.write_out(&mut self.files.lock()) };
-            if closing {
-                return;
-            }
-            interval = if written.is_ok() { self.bounds.interval } else { INTERVAL_AFTER_FAILURE };
-            if let Err(error) = written {
-                // The next batch is refused if it is still so.
-                tracing::warn!(target: "tollgate::log_store", %error, "the audit log's files can't be written");
-            }
-        }
-    }
-}
-
-/// Reads the journal, makes the files what it says, without the `deleted` keys, and begins it anew.
-fn recover(dir: &Dir, files: &mut Files, deleted: &[String]) -> Result<Journal, LogStoreError> {
-    // A partial tile that became a file may be torn; one that did not is no longer wanted.
-    let (mut journal, mut overlay) = Journal::open(dir, |key| dir.exists(key))?;
-    for key in deleted {
-        overlay.set(key.clone(), None, |_| false);
-    }
-    for (key, _) in overlay.iter() {
-        key::check(key)?;
-    }
-    files.write_out(&overlay)?;
-    files.sync()?;
-    journal.begin(&[])?;
-    Ok(journal)
 }
 
 /// Opens a directory, making it durably if there is none.

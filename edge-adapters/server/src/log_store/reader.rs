@@ -12,7 +12,8 @@ use super::overlay::Overlay;
 /// frame is whole after a millisecond.
 const TRIES: usize = 20;
 
-/// A log in a directory, with every batch that was acknowledged when it was opened. Needs no lock and writes nothing.
+/// A log in a directory, with every batch that was acknowledged when it was opened, and at most one that is about to be.
+/// Needs no lock and writes nothing.
 pub struct LogReader {
     directory: PathBuf,
     overlay: Overlay,

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::journal::JournalFile;
+use super::journal::{Change, Journal, JournalFile};
+use super::shared::State;
 use super::*;
 
 mod crash;
@@ -294,7 +295,7 @@ fn a_file_that_cannot_be_written_refuses_the_next_batch_and_is_written_when_it_c
 fn few_files_are_open_however_many_are_written() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    let open_files = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let open_files = || fs::read_dir("/dev/fd").unwrap().count();
     let before = open_files();
     store.set_many((0..900).map(|n| (format!("tile/0/{n:03}"), vec![1])).collect()).unwrap();
     write_out(&store).unwrap();
