@@ -181,7 +181,8 @@ impl Shared {
             interval = if written.is_ok() { self.bounds.interval } else { INTERVAL_AFTER_FAILURE };
             if let Err(error) = written {
                 // The next batch is refused if it is still so.
-                tracing::warn!(target: "tollgate::log_store", %error, "the audit log's files can't be written");
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(target: "tollgate::log_store", %error, cause, "the audit log's files can't be written");
             }
         }
     }
