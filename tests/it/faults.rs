@@ -40,7 +40,7 @@ impl Drop for Fault {
 }
 
 /// Everything of the audit log that is synced.
-const LOG: [&str; 2] = ["log", "log/.journal"];
+const LOG: [&str; 3] = ["log", "log/.journal", "log/.journal.2"];
 
 /// Asks until the answer has this status, for some seconds.
 #[track_caller]

@@ -1,10 +1,10 @@
-//! The audit log of a host, read as a stranger would: from its files, with its public key.
+//! The audit log of a host, read as a stranger would: from its directory, with its public key.
 
 use serde_json::Value;
-use std::io;
 use std::path::{Path, PathBuf};
 use tollgate_audit::note::{Note, VerifierKey};
 use tollgate_audit::{Checkpoint, Summary, entry, verify_log};
+use tollgate_server::LogReader;
 use tollgate_trust::SigningKey;
 
 /// A log on disk.
@@ -26,15 +26,13 @@ impl Log {
 
     /// Checks every byte of the log.
     pub fn verify(&self) -> Summary {
-        let read = |key: &str| self.read(key);
-        verify_log(&read, &self.key).expect("the log verifies")
+        let log = self.open();
+        verify_log(&|key| log.read(key), &self.key).expect("the log verifies")
     }
 
     /// How many records there are, as the newest checkpoint says.
     pub fn size(&self) -> u64 {
-        let bytes = self.read("checkpoint").unwrap().expect("a checkpoint");
-        let note = Note::parse(&bytes).unwrap();
-        Checkpoint::parse(note.verify(&self.key).unwrap()).unwrap().size
+        self.size_of(&self.open())
     }
 
     /// Every record, oldest first.
@@ -45,18 +43,21 @@ impl Log {
 
     /// Every record since this one, oldest first.
     pub fn records_from(&self, first: u64) -> Vec<Record> {
-        let read = |key: &str| self.read(key);
-        (first..self.size())
+        let log = self.open();
+        let read = |key: &str| log.read(key);
+        (first..self.size_of(&log))
             .map(|index| Record(serde_json::from_slice(&entry(&read, &self.key, index).unwrap()).unwrap()))
             .collect()
     }
 
-    fn read(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
-        match std::fs::read(self.directory.join(key)) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+    fn open(&self) -> LogReader {
+        LogReader::open(&self.directory).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn size_of(&self, log: &LogReader) -> u64 {
+        let bytes = log.read("checkpoint").unwrap().expect("a checkpoint");
+        let note = Note::parse(&bytes).unwrap();
+        Checkpoint::parse(note.verify(&self.key).unwrap()).unwrap().size
     }
 }
 

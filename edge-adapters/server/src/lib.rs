@@ -19,7 +19,7 @@ pub use ask::{AskError, ask_admin};
 pub use audit_book::*;
 pub use listener::*;
 pub use log_bucket::LogBucket;
-pub use log_store::{LogStore, LogStoreError, OpenBook, OpenBookError, OpenedRequest};
+pub use log_store::{LogReader, LogStore, LogStoreError, OpenBook, OpenBookError, OpenedRequest};
 pub use outbound::*;
 pub use server::*;
 pub use signer::*;

@@ -5,7 +5,6 @@ mod book;
 mod reload;
 
 pub use book::BookStartError;
-pub(crate) use book::read_files;
 pub use reload::{ReloadError, Reloaded};
 
 use crate::config::{self, Config};

@@ -1,7 +1,6 @@
-//! `tollgate audit`: the log is read from its files, without the host and without trusting it.
+//! `tollgate audit`: the log is read from its directory, without the host and without trusting it.
 
 use crate::config::Config;
-use crate::host::read_files as files;
 use crate::output::{Failure, Output, chain, config_failure};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -10,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use tollgate_audit::note::{Note, VerifierKey};
 use tollgate_audit::{Checkpoint, prove_inclusion, verify_log};
+use tollgate_server::LogReader;
 use tollgate_trust::SigningKey;
 
 /// Read and check the audit log.
@@ -137,9 +137,14 @@ fn wrong(directory: &Path, error: &dyn std::error::Error) -> Failure {
     Failure::new(format!("the log in `{}`: {}", directory.display(), chain(error)))
 }
 
+fn open(directory: &Path) -> Result<LogReader, Failure> {
+    LogReader::open(directory).map_err(|error| wrong(directory, &error))
+}
+
 fn verify(source: &Source, output: &mut Output) -> Result<(), Failure> {
     let (directory, key) = source.log()?;
-    let summary = verify_log(&files(&directory), &key).map_err(|error| wrong(&directory, &error))?;
+    let log = open(&directory)?;
+    let summary = verify_log(&|key| log.read(key), &key).map_err(|error| wrong(&directory, &error))?;
     let verified = Verified {
         origin: summary.origin,
         records: summary.size,
@@ -160,8 +165,9 @@ fn verify(source: &Source, output: &mut Output) -> Result<(), Failure> {
 
 fn prove(index: u64, source: &Source, output: &mut Output) -> Result<(), Failure> {
     let (directory, key) = source.log()?;
+    let log = open(&directory)?;
     let proof =
-        prove_inclusion(&files(&directory), &key, index).map_err(|error| wrong(&directory, &error))?;
+        prove_inclusion(&|key| log.read(key), &key, index).map_err(|error| wrong(&directory, &error))?;
     let text = proof.to_tlog_proof();
     if !source.json {
         return output.text(text);
@@ -172,7 +178,8 @@ fn prove(index: u64, source: &Source, output: &mut Output) -> Result<(), Failure
 
 fn show(last: u64, source: &Source, output: &mut Output) -> Result<(), Failure> {
     let (directory, key) = source.log()?;
-    let read = files(&directory);
+    let log = open(&directory)?;
+    let read = |key: &str| log.read(key);
     let size = size(&read, &key)
         .map_err(|reason| Failure::new(format!("the log in `{}`: {reason}", directory.display())))?;
     for index in size.saturating_sub(last)..size {

@@ -4,14 +4,13 @@
 use crate::config::Config;
 use crate::house::{Common, HouseError, blocking};
 use std::collections::HashSet;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tollgate_audit::note::VerifierKey;
 use tollgate_runtime::{LoadError, Runtime, Signer};
 use tollgate_server::{
-    AuditBook, AuditBookError, AuditBookOptions, LogBucket, LogKey, LogKeyError, LogStore, LogStoreError,
-    OnRecord, OpenBook, OpenBookError, Recorded,
+    AuditBook, AuditBookError, AuditBookOptions, LogBucket, LogKey, LogKeyError, LogReader, LogStore,
+    LogStoreError, OnRecord, OpenBook, OpenBookError, Recorded,
 };
 use tollgate_trust::file::FileError;
 
@@ -74,21 +73,13 @@ pub(super) async fn open(
     Ok(AuditBook::start(log, Arc::new(open), recorded, on_record, AuditBookOptions::default()).await?)
 }
 
-/// Looks requests up in the log's files.
+/// Looks requests up in the log.
 fn recorded(directory: PathBuf, verifier: String) -> Arc<Recorded> {
     Arc::new(move |from, ids: &HashSet<String>| {
         let key: VerifierKey =
             verifier.parse().map_err(|error: tollgate_audit::note::NoteError| error.to_string())?;
-        tollgate_audit::recorded(&read_files(&directory), &key, from, ids)
+        let log = LogReader::open(&directory).map_err(|error| crate::output::chain(&error))?;
+        tollgate_audit::recorded(&|key| log.read(key), &key, from, ids)
             .map_err(|error| crate::output::chain(&error))
     })
-}
-
-/// Reads keys of a log as files below its directory.
-pub(crate) fn read_files(directory: &Path) -> impl Fn(&str) -> io::Result<Option<Vec<u8>>> {
-    move |key| match std::fs::read(directory.join(key)) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
 }
