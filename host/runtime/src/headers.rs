@@ -21,6 +21,13 @@ const FORWARDED_ALL: &str = "x-forwarded-";
 /// Headers that only the host writes begin so.
 const OURS: &str = "tollgate-";
 
+/// The length that a message announces; none when it announces none, or not one number.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let (first, None) = (values.next()?, values.next()) else { return None };
+    first.to_str().ok()?.parse().ok()
+}
+
 /// Drops the fields of one connection (RFC 9110, section 7.6.1), those that `connection` names included.
 pub fn drop_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers

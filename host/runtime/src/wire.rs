@@ -3,7 +3,7 @@
 use crate::bindings::{Facts, Outcome};
 use crate::facts::Target;
 use crate::fault::Fault;
-pub(crate) use crate::headers::clean_request_headers;
+pub(crate) use crate::headers::{clean_request_headers, content_length};
 use crate::headers::{drop_hop_by_hop, drop_ours};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
@@ -13,13 +13,6 @@ use wasmtime_wasi_http::WasiBody;
 
 /// The header with the request's id, for guests and clients.
 const REQUEST_ID: HeaderName = HeaderName::from_static("tollgate-request-id");
-
-/// The length that a message announces; none when it announces none, or not one number.
-pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
-    let mut values = headers.get_all(CONTENT_LENGTH).iter();
-    let (first, None) = (values.next()?, values.next()) else { return None };
-    first.to_str().ok()?.parse().ok()
-}
 
 /// The request as the guest gets it, from clean headers: the target in the spelling that the gate saw, and what the
 /// host says of the client.

@@ -49,7 +49,7 @@ fn loops() -> Vec<Attack> {
         cpu("loop-realloc-cpu", "spin_in_realloc"),
         fuel("loop-post-return", "spin_in_post_return"),
         cpu("loop-post-return-cpu", "spin_in_post_return"),
-        Attack::new("loop-in-body", "spin_forever", Want::Cut)
+        Attack::new("loop-in-body", "spin_forever", Want::Problem(502, "out-of-fuel"))
             .target("/?in=body")
             .limits(BY_FUEL)
             .outcomes(&["failed:out-of-fuel"])
@@ -234,7 +234,9 @@ fn traps() -> Vec<Attack> {
         Attack::new("silent-02", "bombs_02", Want::Anything)
             .target("/?kind=silent")
             .outcomes(&["failed:trap", "failed:no-response"]),
-        Attack::new("twice-02", "bombs_02", Want::Cut).target("/?kind=twice").outcomes(&["failed:trap"]),
+        Attack::new("twice-02", "bombs_02", Want::Problem(502, "trap"))
+            .target("/?kind=twice")
+            .outcomes(&["failed:trap"]),
     ]
 }
 

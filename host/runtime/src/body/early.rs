@@ -2,6 +2,7 @@
 //! one piece when its record is durable: one write to the client, and a problem document where the guest fails in the
 //! middle. As soon as the guest has to wait for anything, what there is goes out and the rest streams.
 
+use crate::headers::content_length;
 use bytes::{Bytes, BytesMut};
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
@@ -11,8 +12,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// Bytes that are held at most, and frames.
-const MOST_BYTES: usize = 64 << 10;
+/// Bytes that are held at most, and frames. A response that is over is no longer on its tenant's account while a client
+/// lets it wait.
+const MOST_BYTES: usize = 16 << 10;
 const MOST_FRAMES: usize = 64;
 
 /// A guest's response as it goes out.
@@ -66,8 +68,7 @@ impl Early {
             && matches!(self.end, Some(Ok(())))
             && self.bytes as u64 <= most
             && self.frames.iter().all(Frame::is_data)
-            && crate::wire::content_length(self.head.headers())
-                .is_none_or(|length| length == self.bytes as u64);
+            && content_length(self.head.headers()).is_none_or(|length| length == self.bytes as u64);
         let Self { head, rest, frames, bytes, end } = self;
         if !is_whole {
             return GuestResponse::Streams(head.map(|()| Continued { frames, rest, end }.boxed_unsync()));
