@@ -2,7 +2,7 @@
 
 use http::Request;
 use std::sync::Barrier;
-use testkit::{Answer, App, Case, Host, Tenant};
+use testkit::{Answer, App, Case, Host, Http1, Tenant};
 
 const TOGETHER: &str = "mode = \"concurrent\"\nat-once = 16\nreuse = 1_000";
 
@@ -151,12 +151,12 @@ fn who_breaks_a_limit_or_traps_takes_the_instance_with_it_and_all_say_so() {
         let mut answers = all_at_once(&host, &paths(6, path)).into_iter();
         let culprit = answers.next().unwrap();
         culprit.expect_problem(status, fault).expect_audit(&format!("failed:{fault}"));
-        for other in answers {
-            match other.record().metadata("instance") {
-                // By chance it was in another instance.
-                _ if other.status() == 200 => other.expect_audit("answered:200"),
-                _ => other.expect_problem(503, "instance-lost").expect_audit("failed:instance-lost"),
-            };
+        let (whole, lost): (Vec<_>, Vec<_>) = answers.partition(|other| other.status() == 200);
+        // Those that by chance were in another instance.
+        whole.into_iter().for_each(|other| drop(other.expect_audit("answered:200")));
+        assert!(!lost.is_empty(), "{steps}: somebody was in the same instance");
+        for other in lost {
+            other.expect_problem(503, "instance-lost").expect_audit("failed:instance-lost");
         }
         host.ask(Request::get("/").header("host", "quiet.test")).expect_status(200);
         host.ask(Request::get("/")).expect_status(200);
@@ -182,7 +182,11 @@ fn a_loop_is_stopped_by_cpu_time_while_others_wait() {
     let host = together().limits(limits).start();
     let path = |n: usize| if n == 0 { "/?do=wait-50,spin".to_owned() } else { "/?do=wait-100".to_owned() };
     let answers = all_at_once(&host, &paths(4, path));
-    let culprit = answers.into_iter().next().unwrap().expect_problem(504, "cpu-time");
+    let mut answers = answers.into_iter();
+    let culprit = answers.next().unwrap().expect_problem(504, "cpu-time");
+    for other in answers.filter(|other| other.status() != 200) {
+        other.expect_problem(503, "instance-lost").expect_audit("failed:instance-lost");
+    }
     let cpu = culprit.record().used("cpu_ns") / 1_000_000;
     assert!((100..400).contains(&cpu), "{cpu} ms");
 }
@@ -195,7 +199,38 @@ fn an_instance_is_dropped_after_so_many_requests() {
 }
 
 #[test]
-fn a_head_and_a_client_that_leaves_are_settled_like_any_other() {
+fn who_computes_for_long_is_not_taken_for_stuck_when_others_end() {
+    let limits = "cpu-ms = 5_000\nfuel = 50_000_000_000\ngas = 100_000_000_000";
+    let host = together().limits(limits).start();
+    let path = |n: usize| match n {
+        0 => "/?do=wait-30,work-60000000".to_owned(),
+        _ => "/?do=wait-60".to_owned(),
+    };
+    let answers = all_at_once(&host, &paths(6, path));
+    let cpu = answers[0].record().used("cpu_ns") / 1_000_000;
+    assert!(cpu > 60, "it computed for {cpu} ms only: the others have to end in the middle of it");
+    answers.into_iter().for_each(|answer| drop(answer.expect_status(200).expect_audit("answered:200")));
+}
+
+#[test]
+fn a_client_that_leaves_is_recorded_and_the_others_stay() {
+    let host = together().start();
+    let mut client = Http1::connect(host.address());
+    client.send("GET /?do=wait-100&then=wait-300 HTTP/1.1\r\nhost: acme.test\r\n\r\n");
+    assert!(client.has_head());
+    let others = all_at_once(&host, &paths(4, |_| "/?do=wait-200".to_owned()));
+    client.reset();
+    others.into_iter().for_each(|answer| drop(answer.expect_status(200)));
+    host.ask(Request::get("/")).expect_status(200);
+    let log = host.log();
+    let _site = host.stop();
+    let outcomes: Vec<_> = log.records().iter().map(testkit::Record::outcome).collect();
+    let of = |outcome: &str| outcomes.iter().filter(|other| *other == outcome).count();
+    assert_eq!((of("abandoned"), of("answered:200")), (1, 5), "{outcomes:?}");
+}
+
+#[test]
+fn a_head_without_a_body_leaves_the_instance_as_good_as_before() {
     let host = together().start();
     host.ask(Request::head("/?then=wait-20")).expect_status(200).expect_audit("answered:200");
     let (before, _) = said(&host.ask(Request::get("/")).expect_status(200));

@@ -86,11 +86,17 @@ impl Pace {
 }
 
 impl Pulse {
-    /// With another's latencies, too.
+    /// With another's latencies and errors, too.
     pub fn and(mut self, other: &Self) -> Self {
         self.latencies.extend(&other.latencies);
+        self.errors.extend_from_slice(&other.errors);
         self.latencies.sort_unstable();
         self
+    }
+
+    /// How many times as long as the other's its 99th percentile is.
+    pub fn slower_than(&self, other: &Self) -> f64 {
+        self.percentile(99).as_secs_f64() / other.percentile(99).as_secs_f64().max(1e-6)
     }
 
     pub fn requests(&self) -> usize {

@@ -97,6 +97,9 @@ impl Strictness {
     }
 }
 
+/// How often an attack is made at most, when the neighbour seems to notice.
+const ROUNDS: usize = 4;
+
 const NEIGHBOUR: Pace = Pace { connections: 4, every: Duration::from_millis(20) };
 
 /// A host under attack.
@@ -147,10 +150,11 @@ impl Siege {
             target: self.upstream.named_in(attack.target),
             sending: attack.sending,
         };
-        let (strictness, began) = (self.strictness, Instant::now());
-        let ((replies, pulse), peak) = self.footprint.most_during(|| {
+        let strictness = self.strictness;
+        let mut replies = Vec::new();
+        let (pulse, peak) = self.rounds(&quiet, || {
             beside(address, || {
-                let made = AtomicU64::new(0);
+                let (made, began) = (AtomicU64::new(0), Instant::now());
                 let enough = || {
                     made.fetch_add(1, Relaxed) >= strictness.requests && began.elapsed() >= strictness.lasting
                 };
@@ -158,8 +162,8 @@ impl Siege {
                     let client =
                         || std::iter::from_fn(|| (!enough()).then(|| ask.alone(address))).collect::<Vec<_>>();
                     let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
-                    clients.into_iter().flat_map(|client| client.join().unwrap()).collect::<Vec<_>>()
-                })
+                    replies.extend(clients.into_iter().flat_map(|client| client.join().unwrap()));
+                });
             })
         });
         *self.sent.entry(attack.name.into()).or_default() += replies.len() as u64;
@@ -179,6 +183,21 @@ impl Siege {
         self.judge(verdict, said, [rss, peak], CLIENTS * MEMORY + SLACK, strictness.kept)
     }
 
+    /// Attacks; where the neighbour was slower than it may be, again, and all rounds are judged together: of a few hundred
+    /// requests, a few that the machine itself delayed decide on the 99th percentile. How the neighbour was, and the
+    /// most memory.
+    fn rounds(&self, quiet: &Pulse, mut round: impl FnMut() -> ((), Pulse)) -> (Pulse, Bytes) {
+        let (mut all, mut most) = (Pulse::default(), Bytes(0));
+        for _ in 0..ROUNDS {
+            let (((), pulse), peak) = self.footprint.most_during(&mut round);
+            (all, most) = (all.and(&pulse), most.max(peak));
+            if self.strictness.slower.is_none_or(|slower| all.slower_than(quiet) <= slower) {
+                break;
+            }
+        }
+        (all, most)
+    }
+
     /// Deploys a component while the neighbour is served, and takes it away again: it must be served or refused.
     pub fn deploy(&mut self, name: &str, component: &[u8]) -> String {
         let (quiet, rss, cached) = (self.quiet(), self.footprint.now(), self.cached());
@@ -193,24 +212,25 @@ impl Siege {
             "{before}\n[tenants.evil.apps.{name}]\ncomponent = \"bomb-{name}.wasm\"\n\
              [[tenants.evil.routes]]\nname = \"{name}\"\napp = \"{name}\"\nhost = \"{name}.evil.test\"\n"
         );
-        let ((outcome, took), pulse, peak) = {
-            let ((done, pulse), peak) = self.footprint.most_during(|| {
-                beside(self.process.address(), || {
-                    let began = Instant::now();
-                    site.configure(&with_it);
-                    self.process.hang_up();
-                    (self.deployed(name, said), began.elapsed())
-                })
+        let (mut outcome, mut took, mut gone) = (None, Duration::ZERO, None);
+        let (pulse, peak) = self.rounds(&quiet, || {
+            let said = self.process.stderr_length();
+            let ((), pulse) = beside(self.process.address(), || {
+                let began = Instant::now();
+                site.configure(&with_it);
+                self.process.hang_up();
+                outcome = self.deployed(name, said);
+                took = took.max(began.elapsed());
             });
-            (done, pulse, peak)
-        };
-        site.configure(&before);
-        self.process.hang_up();
-        let gone = until(self.strictness.deployed, || (self.status_of(name) == Some(404)).then_some(()));
-        for new in self.cached().difference(&cached) {
-            // Whoever else compiled it in the meantime does so again.
-            let _ = std::fs::remove_file(new);
-        }
+            site.configure(&before);
+            self.process.hang_up();
+            gone = until(self.strictness.deployed, || (self.status_of(name) == Some(404)).then_some(()));
+            for new in self.cached().difference(&cached) {
+                // Whoever else compiled it in the meantime does so again.
+                let _ = std::fs::remove_file(new);
+            }
+            ((), pulse)
+        });
         let mut verdict = Verdict::of(&format!("deploy {name}"));
         if outcome.is_none() || gone.is_none() {
             verdict.complain(format!("after {took:.1?}: {outcome:?}; taken away: {}", gone.is_some()));

@@ -123,7 +123,7 @@ impl Verdict {
         let millis = |pulse: &Pulse, percent| pulse.percentile(percent).as_secs_f64() * 1_000.0;
         let (before, during) = (millis(quiet, 99), millis(pulse, 99));
         let (half_before, half_during) = (millis(quiet, 50), millis(pulse, 50));
-        let ratio = during / before.max(0.001);
+        let ratio = pulse.slower_than(quiet);
         if slower.is_some_and(|most| ratio > most) {
             self.complain(format!("the neighbour's p99 was {before:.1} ms and became {during:.1} ms"));
         }

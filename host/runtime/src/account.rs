@@ -119,14 +119,14 @@ impl Account {
         if self.instances.take(1) { Ok(InstancePlace(self.clone())) } else { Err(TotalReached::Instances) }
     }
 
-    /// Bytes of bodies that outgoing requests may still move in this hour.
+    /// Bytes that outgoing requests may still move in this hour.
     pub(crate) fn egress_left(&self) -> u64 {
         self.egress.left(Moment::now().hour)
     }
 
-    /// Counts bytes of a body that move, if so many are left.
+    /// Counts bytes that moved; false if this hour's sum is now past the limit.
     pub(crate) fn egress(&self, bytes: u64) -> bool {
-        self.egress.take(Moment::now().hour, bytes)
+        self.egress.add(Moment::now().hour, bytes)
     }
 
     /// Whether there is gas left in this hour; how it stands, if not. Requests that run already are not in it.
@@ -141,7 +141,7 @@ impl Account {
     /// Adds what one request took.
     pub(crate) fn spend(&self, one: Spent) {
         // It has been used, whether or not so much was left.
-        self.gas.take(Moment::now().hour, one.gas);
+        self.gas.add(Moment::now().hour, one.gas);
         let mut spent = self.spent.lock();
         *spent = Spent {
             requests: spent.requests.saturating_add(one.requests),
@@ -202,7 +202,7 @@ struct Hourly {
 }
 
 impl Hourly {
-    fn take(&self, hour: u64, amount: u64) -> bool {
+    fn add(&self, hour: u64, amount: u64) -> bool {
         let mut now = self.now.lock();
         // A clock that is set back does not begin an hour anew.
         if hour > now.0 {
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn the_next_hour_is_as_far_away_as_the_sum_says() {
         let sum = Hourly { limit: 10.into(), ..Hourly::default() };
-        sum.take(5, 10);
+        sum.add(5, 10);
         assert_eq!(sum.seconds_left(Moment { hour: 5, second: 0 }), 3_600);
         assert_eq!(sum.seconds_left(Moment { hour: 5, second: 3_599 }), 1);
         assert_eq!(sum.seconds_left(Moment { hour: 4, second: 3_599 }), 3_601, "the clock was set back");
@@ -309,12 +309,12 @@ mod tests {
     #[test]
     fn an_hours_sum_begins_anew_with_the_next_and_not_with_the_one_before() {
         let sum = Hourly { limit: 10.into(), ..Hourly::default() };
-        assert!(sum.take(5, 7));
+        assert!(sum.add(5, 7));
         assert_eq!((sum.left(5), sum.left(4), sum.left(6)), (3, 3, 10));
-        assert!(sum.take(4, 2));
+        assert!(sum.add(4, 2));
         assert_eq!(sum.left(5), 1);
-        assert!(!sum.take(5, 2) && sum.left(5) == 0, "what does not fit counts, too");
-        assert!(sum.take(6, 1));
+        assert!(!sum.add(5, 2) && sum.left(5) == 0, "what does not fit counts, too");
+        assert!(sum.add(6, 1));
         assert_eq!(sum.left(6), 9);
     }
 }

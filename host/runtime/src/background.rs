@@ -2,7 +2,7 @@
 //!
 //! A request takes many short steps on the serving threads. Where guests keep every core busy, each step would have to
 //! wait until the system takes a core from one of them. So the requests of a tenant whose guests were seen to compute
-//! for longer than a tick are carried by threads that the system takes a core from at once. They get what is left,
+//! for longer than 10 ms are carried by threads that the system takes a core from at once. They get what is left,
 //! which is all of it while nobody else has work.
 
 use crate::turns::turns_in_all;

@@ -5,19 +5,19 @@
 //! sent away alone, and the instance takes no more. One that computes too long, breaks another limit or traps takes the
 //! instance with it, and the others get [`Fault::InstanceLost`].
 
-use crate::body::{GuestResponse, Tail};
+use crate::body::GuestResponse;
 use crate::clock::RunClock;
 use crate::engine::EngineKind;
 use crate::fault::{Breach, Fault};
 use crate::instance::Idle;
 use crate::limits::Limits;
-use crate::load::{App, Mode};
+use crate::load::App;
 use crate::run::{RunEnd, Sent, Stop, Watch, Watched};
 use crate::state::Report;
 use crate::state::runs::RunPart;
 use crate::store::metered;
 use crate::turns::LONG;
-use crate::workers::{Answer, Entry, Left, Visit};
+use crate::workers::{Answer, Concurrency, Entry, Left, Lost, Visit};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep_until, timeout};
 use wasmtime_wasi_http::WasiBody;
 
-/// How long an instance may take to say what one of its runs took. One that does not answer stands still in a call
+/// How long an instance that is not at work may take to say what one of its runs took. One that does not answer stands still in a call
 /// into the host that holds all of it.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(50);
 
@@ -35,16 +35,13 @@ impl App {
     /// In an instance that may have other requests, too.
     pub(crate) async fn run_among_others<D: FnOnce(GuestResponse) -> Result<Sent, Fault>>(
         &self,
+        concurrency: Concurrency,
         clock: &Arc<RunClock>,
-        tail: &Arc<Tail>,
         request_id: &str,
         request: http::Request<WasiBody>,
         answer: Answer,
         mut watch: Watch<'_, D>,
     ) -> (RunEnd, &'static str) {
-        let Mode::Concurrent(concurrency) = self.mode else {
-            return (watch.end(Stop::Fault(Fault::Host), Report::default()), "none");
-        };
         let (entry, part, instance) = match self.workers.enter(concurrency) {
             Some(entry) => (entry, Some(RunPart::new(clock, &self.limits, request_id)), "shared"),
             None => match self.engage(clock, request_id).await {
@@ -55,7 +52,7 @@ impl App {
         let (leave, leaving) = oneshot::channel();
         let (left, mut end) = oneshot::channel();
         let number = entry.number;
-        let visit = Visit { number, request, answer, part, tail: tail.clone(), leave: leaving, left };
+        let visit = Visit { number, request, answer, part, tail: watch.tail.clone(), leave: leaving, left };
         entry.send(visit);
 
         let mut timer = pin!(sleep_until(clock.started().into()));
@@ -80,7 +77,7 @@ impl App {
             Err(end) => (None, end),
             Ok(stop) => {
                 if let Some(fault) = stop.fault() {
-                    tail.fail(fault);
+                    watch.tail.fail(fault);
                 }
                 if !matches!(stop, Stop::Done) {
                     // Its guest may still be at it.
@@ -88,22 +85,22 @@ impl App {
                 }
                 // If nobody is there to hear it, the other end is gone as well.
                 let _ = leave.send(());
-                let end = match timeout(ANSWERS_WITHIN, &mut end).await {
-                    Ok(end) => end,
-                    Err(_) => {
-                        entry.is_stuck();
-                        end.await
+                let end = loop {
+                    match timeout(ANSWERS_WITHIN, &mut end).await {
+                        Ok(end) => break end,
+                        Err(_) if entry.is_at_work() => {}
+                        Err(_) => entry.give_up(),
                     }
                 };
                 (Some(stop), end)
             }
         };
-        let left = left.unwrap_or_else(|_| Left { report: Report::default(), lost: Some(None) });
+        let left = left.unwrap_or_else(|_| Left { report: Report::default(), lost: Lost::ByAnother });
         let stop = match (stop, left.lost) {
-            (Some(Stop::Done) | None, Some(Some(error))) => Stop::Error(error),
-            (None, Some(None)) => Stop::Fault(Fault::InstanceLost),
+            (Some(Stop::Done) | None, Lost::ByThis(error)) => Stop::Error(error),
+            (None, Lost::ByAnother) => Stop::Fault(Fault::InstanceLost),
             (Some(stop), _) => stop,
-            (None, None) => Stop::Fault(Fault::NoResponse),
+            (None, Lost::No) => Stop::Fault(Fault::NoResponse),
         };
         (watch.end(stop, left.report), instance)
     }

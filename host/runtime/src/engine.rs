@@ -10,8 +10,9 @@ use std::thread;
 use std::time::Duration;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
 
-/// One tick of the epoch. A CPU limit is held to within one tick.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
+/// One tick of the epoch. A CPU limit is held to within one tick, and a guest that computes gives its thread back at each:
+/// so it is also how long a neighbour's step may have to wait for a core.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
 
 /// Stack for guest code, and for the fiber that it and the host's functions run on.
 const WASM_STACK_BYTES: usize = 512 << 10;
@@ -46,8 +47,7 @@ impl Engines {
         let mut gates = config(EngineKind::Gates, schedule.operators());
         gates.allocation_strategy(pool(capacity.gate_instances.saturating_mul(16), capacity));
         let engines = Self { apps: Engine::new(&apps)?, gates: Engine::new(&gates)? };
-        ticker(&engines.apps)?;
-        ticker(&engines.gates)?;
+        ticker(&engines)?;
         Ok(engines)
     }
 }
@@ -137,13 +137,16 @@ fn pool(instances: u32, capacity: &Capacity) -> InstanceAllocationStrategy {
     InstanceAllocationStrategy::Pooling(pool)
 }
 
-/// Advances the epoch once a tick, until the engine is gone.
-fn ticker(engine: &Engine) -> wasmtime::Result<()> {
-    let weak = engine.weak();
+/// Advances both epochs once a tick, until the engines are gone.
+fn ticker(engines: &Engines) -> wasmtime::Result<()> {
+    let (apps, gates) = (engines.apps.weak(), engines.gates.weak());
+    let tick = move || {
+        apps.upgrade()?.increment_epoch();
+        gates.upgrade()?.increment_epoch();
+        Some(())
+    };
     thread::Builder::new().name("tollgate-epoch".into()).spawn(move || {
-        while let Some(engine) = weak.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
+        while tick().is_some() {
             thread::sleep(TICK);
         }
     })?;

@@ -66,8 +66,9 @@ impl Bill {
         }
     }
 
-    /// Takes over what another has taken.
+    /// Takes over what another has taken, but for the fuel, and the memory, which is the store's.
     pub(crate) fn absorb(&mut self, other: &Self) {
+        self.clock.charge(other.clock.cpu());
         self.calls.iter_mut().zip(other.calls).for_each(|(own, more)| *own += more);
         self.calls_total += other.calls_total;
         self.call_gas = self.call_gas.saturating_add(other.call_gas);

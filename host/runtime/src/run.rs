@@ -70,8 +70,8 @@ impl App {
         let (sender, answer) = futures::channel::oneshot::channel();
         let watch = Watch::new(&job.tail, &mut job.ended, answer, deliver, self.limits.response_body_bytes);
         let (end, instance) = match self.mode {
-            Mode::Concurrent(_) => {
-                self.run_among_others(&clock, &job.tail, &job.request_id, request, sender, watch).await
+            Mode::Concurrent(concurrency) => {
+                self.run_among_others(concurrency, &clock, &job.request_id, request, sender, watch).await
             }
             _ => self.run_alone(&clock, &job.request_id, request, sender, watch).await,
         };
@@ -215,7 +215,7 @@ pub(crate) struct RunEnd {
 
 /// Watches over a run from outside the guest: hands its answer on, and sees how its body ends.
 pub(crate) struct Watch<'a, D> {
-    pub(crate) tail: &'a Tail,
+    pub(crate) tail: &'a Arc<Tail>,
     ended: &'a mut oneshot::Receiver<BodyEnd>,
     answer: futures::channel::oneshot::Receiver<wasmtime::Result<http::Response<WasiBody>>>,
     /// The response, until it is sent.
@@ -232,7 +232,7 @@ pub(crate) struct Watch<'a, D> {
 
 impl<'a, D: FnOnce(GuestResponse) -> Result<Sent, Fault>> Watch<'a, D> {
     fn new(
-        tail: &'a Tail,
+        tail: &'a Arc<Tail>,
         ended: &'a mut oneshot::Receiver<BodyEnd>,
         answer: futures::channel::oneshot::Receiver<wasmtime::Result<http::Response<WasiBody>>>,
         deliver: D,

@@ -123,7 +123,7 @@ impl State {
     }
 
     /// The choke point: every borrow by a host function begins here, because the fields are private to this module
-    /// and every way out of it below calls this first.
+    /// (and to `runs`, which no host function calls) and every way out of it below calls this first.
     fn cross(&mut self, interface: Interface) -> &mut Self {
         self.meter.cross(interface);
         self
@@ -178,7 +178,7 @@ impl State {
     /// Begins the run of an instance that was made for it before.
     pub(crate) fn begin_pristine(&mut self, clock: &Arc<RunClock>, request_id: &str) {
         if let Some(log) = &self.log {
-            log.is_for(request_id);
+            log.set_request(request_id);
         }
         self.meter.begin_pristine(clock.clone());
         self.outgoing.run.deadline = clock.started() + self.meter.limits().deadline;

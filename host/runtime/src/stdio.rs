@@ -79,7 +79,7 @@ impl GuestLog {
     }
 
     /// Says for which request the present run is, which began before there was one.
-    pub(crate) fn is_for(&self, request_id: &str) {
+    pub(crate) fn set_request(&self, request_id: &str) {
         request_id.clone_into(&mut self.run.lock().request_id);
     }
 

@@ -39,8 +39,14 @@ pub(crate) fn arm_fuel(store: &mut Store<State>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Polls work that enters a guest, in its tenant's turns and under its clocks. When it breaks a limit the work is dropped where it stands, and
-/// the breach is the answer: this holds also while the guest sleeps in the host.
+/// Lets other threads have this core that wait for it. The system would let the one that has it go on for some
+/// milliseconds, and a neighbour's request takes several such steps.
+pub(crate) fn give_way() {
+    std::thread::yield_now();
+}
+
+/// Polls work that enters a guest, in its tenant's turns and under its clocks. When it breaks a limit the work is dropped
+/// where it stands, and the breach is the answer: this holds also while the guest sleeps in the host.
 pub(crate) async fn metered<T>(
     clock: &RunClock,
     limits: &Limits,
@@ -58,8 +64,12 @@ pub(crate) async fn metered<T>(
             Poll::Ready(turn) => {
                 clock.poll_begins();
                 let polled = work.as_mut().poll(context);
+                let was_long = !clock.poll_is_young();
                 clock.poll_ends();
                 drop(turn);
+                if was_long {
+                    give_way();
+                }
                 if let Poll::Ready(done) = polled {
                     return Poll::Ready(Ok(done));
                 }

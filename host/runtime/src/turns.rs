@@ -2,14 +2,12 @@
 //!
 //! A guest that computes gives its thread back at every tick of the epoch, and at once wants it again. With enough of
 //! those, a neighbour's request would wait behind each of them. So whoever enters a tenant's guest or gate takes a turn
-//! first. No
-//! tenant has more turns at one time than the machine has cores, and there are fewer in all than threads: accepting,
-//! answering and recording always find one. Who has to wait is served by tenant, one after the other.
+//! first. No tenant has more turns at one time than the machine has cores, and there are fewer in all than threads:
+//! accepting, answering and recording always find one. Who has to wait is served by tenant, one after the other.
 //!
-//! Tenants whose guests were seen to compute for longer than a tick are *busy* for a while. As long as others have
+//! Tenants whose guests were seen to compute for longer than [`LONG`] are *busy* for a while. As long as others have
 //! requests, all busy tenants together leave a core to them, if there is more than one.
 
-use crate::engine::TICK;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -20,7 +18,7 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 /// From how much CPU time of one run on its tenant is busy, and for how long.
-pub(crate) const LONG: Duration = TICK;
+pub(crate) const LONG: Duration = Duration::from_millis(10);
 const BUSY_FOR: Duration = Duration::from_secs(60);
 
 /// For how long after a turn of a tenant that is not busy a core is kept for such.

@@ -6,8 +6,9 @@ use crate::engine::EngineKind;
 use crate::fault::{Breach, Fault};
 use crate::idle::Evict;
 use crate::names::Name;
-use crate::state::runs::{Number, Roster, RunPart, ended, enter, exit};
+use crate::state::runs::{Number, Roster, RunPart, begun, ended, enter, exit};
 use crate::state::{Report, State};
+use crate::store::give_way;
 use crate::turns::{LONG, Queue, worker_threads};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -53,8 +54,14 @@ pub(crate) struct Visit {
 /// What a visit came to.
 pub(crate) struct Left {
     pub(crate) report: Report,
-    /// What ended the instance, if this request did; none inside if another one did.
-    pub(crate) lost: Option<Option<wasmtime::Error>>,
+    pub(crate) lost: Lost,
+}
+
+/// Whether the instance is gone.
+pub(crate) enum Lost {
+    No,
+    ByAnother,
+    ByThis(wasmtime::Error),
 }
 
 /// Who waits for the end of a visit. Dropped without a word, nobody knows what became of the guest: then its response
@@ -93,8 +100,9 @@ struct Desk {
     taken: AtomicU32,
     /// Whether it takes no more.
     closed: AtomicBool,
-    /// Whether it is in the middle of computing.
+    /// Whether it is in the middle of computing, and whether it waits for its turn to.
     computes: AtomicBool,
+    in_line: AtomicBool,
     /// Told when it does not answer.
     stuck: Notify,
     last_used: Mutex<Instant>,
@@ -132,8 +140,14 @@ impl Entry {
         self.worker.desk.closed.store(true, Relaxed);
     }
 
+    /// Whether the instance is at work for somebody, or will be in its turn: then it answers later, within the limits of
+    /// whoever it works for.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.worker.desk.computes.load(Relaxed) || self.worker.desk.in_line.load(Relaxed)
+    }
+
     /// Ends an instance that does not answer.
-    pub(crate) fn is_stuck(&self) {
+    pub(crate) fn give_up(&self) {
         self.worker.desk.stuck.notify_one();
     }
 }
@@ -174,6 +188,7 @@ impl Workers {
             taken: AtomicU32::new(0),
             closed: AtomicBool::new(false),
             computes: AtomicBool::new(false),
+            in_line: AtomicBool::new(false),
             stuck: Notify::new(),
             last_used: Mutex::new(Instant::now()),
         });
@@ -259,7 +274,9 @@ async fn work(
             if stuck.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Err(Breach::HostWait.into()));
             }
-            let Poll::Ready(turn) = seat.poll_turn(context) else {
+            let turn = seat.poll_turn(context);
+            desk.in_line.store(turn.is_pending(), Relaxed);
+            let Poll::Ready(turn) = turn else {
                 clock.lock().stands_in_line();
                 return Poll::Pending;
             };
@@ -268,9 +285,13 @@ async fn work(
             let polled = work.as_mut().poll(context);
             let last = clock.lock().clone();
             // One that gave the thread back after a tick goes on at once.
-            desk.computes.store(!last.poll_is_young(), Relaxed);
+            let was_long = !last.poll_is_young();
+            desk.computes.store(was_long, Relaxed);
             last.poll_ends();
             drop(turn);
+            if was_long {
+                give_way();
+            }
             if last.cpu() >= LONG {
                 turns.computes_long();
             }
@@ -290,7 +311,7 @@ async fn work(
     while let Ok(visit) = visits.try_recv() {
         visit.tail.fail(Fault::InstanceLost);
         // Nobody waits any more.
-        let _ = visit.left.send(Left { report: Report::default(), lost: Some(None) });
+        let _ = visit.left.send(Left { report: Report::default(), lost: Lost::ByAnother });
     }
 }
 
@@ -302,18 +323,18 @@ async fn attend(
     waiting: &Mutex<HashMap<Number, Waiting>>,
 ) -> wasmtime::Result<()> {
     let Visit { number, request, answer, part, tail, mut leave, left } = visit;
-    let who = Waiting { tail, left: Some(left) };
+    waiting.lock().insert(number, Waiting { tail, left: Some(left) });
     let prepared = accessor.with(|mut access| {
         let mut store = access.as_context_mut();
-        let prepared = Prepared::new(store.as_context_mut(), proxy, request, State::http_uncounted, answer)?;
-        let task = match &prepared {
+        enter(store.as_context_mut(), number, part)?;
+        let prepared = Prepared::new(store.as_context_mut(), proxy, request, State::http_uncounted, answer);
+        let task = prepared.as_ref().ok().map(|prepared| match prepared {
             Prepared::P2 { call, .. } => call.task(),
             Prepared::P3 { call, .. } => call.task(),
-        };
-        enter(store, number, task, part)?;
-        wasmtime::error::Ok(prepared)
+        });
+        begun(store, number, task);
+        prepared
     })?;
-    waiting.lock().insert(number, who);
     let mut run = pin!(prepared.run(accessor, pending()));
     let mut answered = false;
     poll_fn(|context| {
@@ -327,7 +348,7 @@ async fn attend(
     .await?;
     let report = accessor.with(|mut access| exit(access.as_context_mut(), number))?;
     if let Some(who) = waiting.lock().remove(&number) {
-        who.tell(Left { report, lost: None });
+        who.tell(Left { report, lost: Lost::No });
     }
     Ok(())
 }
@@ -342,8 +363,7 @@ fn lost(store: &mut Store<State>, mut waiting: HashMap<Number, Waiting>, error: 
     for (number, report) in reports {
         let Some(who) = waiting.remove(&number) else { continue };
         let own = if culprit == Some(number) { error.take() } else { None };
-        let fault = own.as_ref().map_or(Fault::InstanceLost, |error| Fault::of(error, false));
-        who.tail.fail(fault);
-        who.tell(Left { report, lost: Some(own) });
+        who.tail.fail(own.as_ref().map_or(Fault::InstanceLost, |error| Fault::of(error, false)));
+        who.tell(Left { report, lost: own.map_or(Lost::ByAnother, Lost::ByThis) });
     }
 }

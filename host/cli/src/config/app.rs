@@ -61,7 +61,7 @@ fn read_mode(table: &Table<'_>) -> Option<Mode> {
     let whole = |value: &Value<'_>, most| value.integer(1, most).and_then(|n| u32::try_from(n).ok());
     let (reuse, at_once) = (table.get("reuse"), table.get("at-once"));
     if let (Some(value), Some(Use::Fresh | Use::Reset)) = (&reuse, mode) {
-        let help = "add `mode = \"serial\"`, or remove `reuse`";
+        let help = "add `mode = \"serial\"` or `mode = \"concurrent\"`, or remove `reuse`";
         let message = "`reuse` is set, and an instance of this mode is never used again";
         value.error(message.to_owned(), Some(help.to_owned()));
         return None;

@@ -12,7 +12,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// Bytes that are held at most, and frames. A response that is over is no longer on its tenant's account while a client
+/// Bytes after which no more is taken, and frames. A frame may go past it; then the end is not read, so what is whole is
+/// no larger. A response that is over is no longer on its tenant's account while a client
 /// lets it wait.
 const MOST_BYTES: usize = 16 << 10;
 const MOST_FRAMES: usize = 64;

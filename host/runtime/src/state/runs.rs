@@ -62,10 +62,20 @@ pub(crate) struct Roster {
     tasks: HashMap<GuestTaskId, Number>,
     /// Nobody's part, while the store has somebody's.
     nobodys: Option<Parked>,
-    /// Whose work broke a limit, where that was seen after its turn.
-    culprit: Option<Option<Number>>,
+    culprit: Culprit,
     /// The present part's clock, for whoever polls the instance.
     clock: Arc<Mutex<Arc<RunClock>>>,
+}
+
+/// Who ended an instance.
+#[derive(Clone, Copy)]
+enum Culprit {
+    /// Whoever's turn it was.
+    Present,
+    /// A run that was seen to break a limit after its turn, or could not begin.
+    Run(Number),
+    /// What the guest does for nobody.
+    Nobody,
 }
 
 /// One of an instance's runs, in the order in which they came.
@@ -87,7 +97,7 @@ impl Roster {
             others: HashMap::new(),
             tasks: HashMap::new(),
             nobodys: None,
-            culprit: None,
+            culprit: Culprit::Present,
             clock: clock.clone(),
         }));
         store.call_hook(entering);
@@ -105,7 +115,7 @@ impl Roster {
         let before = self.present;
         let fuel = self.go_on_with(next, left, state);
         if over {
-            self.culprit = Some(before);
+            self.culprit = before.map_or(Culprit::Nobody, Culprit::Run);
             return Err(Breach::Cpu);
         }
         Ok(fuel)
@@ -150,7 +160,6 @@ fn entering(mut context: StoreContextMut<'_, State>, hook: CallHook) -> wasmtime
 pub(crate) fn enter(
     mut store: StoreContextMut<'_, State>,
     number: Number,
-    task: GuestTaskId,
     part: Option<RunPart>,
 ) -> wasmtime::Result<()> {
     let full = store.data().meter.fuel_at_start();
@@ -164,9 +173,17 @@ pub(crate) fn enter(
     };
     if let Some(roster) = &mut store.data_mut().roster {
         roster.others.insert(number, parked);
-        roster.tasks.insert(task, number);
     }
     Ok(())
+}
+
+/// Tells which task a run's is; none when the guest could not be called for it, which ends the instance.
+pub(crate) fn begun(mut store: StoreContextMut<'_, State>, number: Number, task: Option<GuestTaskId>) {
+    let Some(roster) = &mut store.data_mut().roster else { return };
+    match task {
+        Some(task) => drop(roster.tasks.insert(task, number)),
+        None => roster.culprit = Culprit::Run(number),
+    }
 }
 
 /// Takes a run off the roster, and tells what it took: with what was nobody's since the last one left.
@@ -218,7 +235,14 @@ pub(crate) fn ended(
     let Some(mut roster) = state.roster.take() else { return (Vec::new(), None) };
     let report = |number| match roster.others.remove(&number) {
         Some(mut own) => (number, state.report_of(&mut own.part, Some(own.fuel_left))),
-        None => (number, state.report(left)),
+        None if roster.present == Some(number) => (number, state.report(left)),
+        None => (number, Report::default()),
     };
-    (numbers.map(report).collect(), roster.culprit.unwrap_or(roster.present))
+    let reports = numbers.map(report).collect();
+    let culprit = match roster.culprit {
+        Culprit::Present => roster.present,
+        Culprit::Run(number) => Some(number),
+        Culprit::Nobody => None,
+    };
+    (reports, culprit)
 }

@@ -28,7 +28,7 @@ async fn step(step: &str) {
         }
         "grow" => drop(black_box(vec![1_u8; number as usize * 1_000_000])),
         "say" => eprintln!("{text}"),
-        "call" => (0..number).for_each(|_| drop(black_box(now()))),
+        "call" => (0..number).for_each(|_| _ = black_box(now())),
         "spin" => spin(),
         "trap" => panic!("trapped on purpose"),
         _ => {}
