@@ -142,7 +142,7 @@ impl RunClock {
         }
     }
 
-    /// Counts CPU time that was spent for this run before it began, or for nobody while it ran.
+    /// Counts CPU time that was spent for this run before it began.
     pub(crate) fn charge(&self, cpu: Duration) {
         self.cpu_ns.fetch_add(cpu.as_nanos() as u64, Relaxed);
     }

@@ -42,7 +42,7 @@ impl App {
         answer: Answer,
         mut watch: Watch<'_, D>,
     ) -> (RunEnd, &'static str) {
-        let (entry, part, instance) = match self.workers.enter(concurrency) {
+        let (entry, part, instance) = match self.workers.enter(concurrency, self.account.turns.is_busy()) {
             Some(entry) => (entry, Some(RunPart::new(clock, &self.limits, request_id)), "shared"),
             None => match self.engage(clock, request_id).await {
                 Ok(entry) => (entry, None, "fresh"),
@@ -53,13 +53,14 @@ impl App {
         let (left, mut end) = oneshot::channel();
         let number = entry.number;
         let visit = Visit { number, request, answer, part, tail: watch.tail.clone(), leave: leaving, left };
+        let is_first = visit.part.is_none();
         entry.send(visit);
+        if is_first {
+            self.workers.show(&entry);
+        }
 
         let mut timer = pin!(sleep_until(clock.started().into()));
         let stop = poll_fn(|context| {
-            if let Poll::Ready(end) = Pin::new(&mut end).poll(context) {
-                return Poll::Ready(Err(end));
-            }
             loop {
                 match watch.poll(Poll::Pending, context) {
                     Watched::Took => {}
@@ -69,6 +70,9 @@ impl App {
             }
             if watch.is_answered(context) {
                 return Poll::Ready(Ok(Stop::Done));
+            }
+            if let Poll::Ready(end) = Pin::new(&mut end).poll(context) {
+                return Poll::Ready(Err(end));
             }
             late(clock, &self.limits, timer.as_mut(), context).map(|breach| Ok(Stop::Breach(breach)))
         })
@@ -85,11 +89,20 @@ impl App {
                 }
                 // If nobody is there to hear it, the other end is gone as well.
                 let _ = leave.send(());
+                let polls = entry.polls();
                 let end = loop {
                     match timeout(ANSWERS_WITHIN, &mut end).await {
                         Ok(end) => break end,
-                        Err(_) if entry.is_at_work() => {}
-                        Err(_) => entry.give_up(),
+                        // It is this one that holds all of the instance. For others the instance's limits see to it.
+                        Err(_)
+                            if !matches!(stop, Stop::Done)
+                                && entry.is_present()
+                                && entry.polls() > polls
+                                && !entry.is_at_work() =>
+                        {
+                            entry.give_up();
+                        }
+                        Err(_) => {}
                     }
                 };
                 (Some(stop), end)
@@ -116,7 +129,7 @@ impl App {
         let stop = match made {
             Ok(Ok(())) => match slot.take() {
                 Some(Idle { store, proxy: Some(proxy), .. }) => {
-                    return Ok(self.workers.engage(store, proxy, &self.account.turns));
+                    return Ok(self.workers.engage(store, proxy, &self.account));
                 }
                 _ => Stop::Fault(Fault::Host),
             },

@@ -7,6 +7,9 @@ use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+/// Instances that an app keeps idle, however many it had at one time.
+pub(crate) const IDLE_MOST: usize = 8;
+
 /// The waiting instances of one app or gate, each with the time when it was last used.
 pub(crate) struct Shelf<T> {
     engine: EngineKind,

@@ -9,9 +9,6 @@ use wasmtime::{AsContextMut, Store};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{Prepared, Proxy};
 
-/// Instances that an app keeps idle, however many it had at one time.
-pub(crate) const IDLE_MOST: usize = 8;
-
 /// An instance that waits for its next request.
 pub(crate) struct Idle {
     pub(crate) store: Store<State>,

@@ -405,10 +405,9 @@ async fn outcome(ran: &mut Ran, sent: bool, status: Option<u16>, deadline: Insta
         return (Outcome::Failed(fault.code().into()), false);
     }
     if !sent {
-        let outcome = match ran.body_end {
-            Some(BodyEnd::Abandoned) => Outcome::Abandoned,
-            _ => status.map_or(Outcome::Abandoned, Outcome::Answered),
-        };
+        // Also when that was told already.
+        let left = matches!(ran.ended.try_recv(), Err(TryRecvError::Closed));
+        let outcome = status.filter(|_| !left).map_or(Outcome::Abandoned, Outcome::Answered);
         return (outcome, false);
     }
     let end = match ran.body_end {

@@ -49,6 +49,7 @@ pub(crate) struct Bill {
     /// The most that the store held while it was this run's turn.
     memory_most: usize,
     memory_denied: bool,
+    endless: bool,
 }
 
 impl Bill {
@@ -63,17 +64,13 @@ impl Bill {
             breach: None,
             memory_most: 0,
             memory_denied: false,
+            endless: false,
         }
     }
 
-    /// Takes over what another has taken, but for the fuel, and the memory, which is the store's.
-    pub(crate) fn absorb(&mut self, other: &Self) {
-        self.clock.charge(other.clock.cpu());
-        self.calls.iter_mut().zip(other.calls).for_each(|(own, more)| *own += more);
-        self.calls_total += other.calls_total;
-        self.call_gas = self.call_gas.saturating_add(other.call_gas);
-        self.streams.cli.fetch_add(other.streams.cli.load(Relaxed), Relaxed);
-        self.streams.http_outgoing.fetch_add(other.streams.http_outgoing.load(Relaxed), Relaxed);
+    /// For what is no run's: it may go on for as long as the instance does.
+    pub(crate) fn has_no_deadline(&mut self) {
+        self.endless = true;
     }
 
     /// The run's clock.
@@ -235,14 +232,20 @@ impl Meter {
     /// not count it.
     pub(crate) fn tick(&mut self, fuel_left: Option<u64>) -> Result<(), Breach> {
         let bill = &self.bill;
+        if !bill.endless && bill.clock.started().elapsed() > self.limits.deadline {
+            return Err(bill.breach.unwrap_or(Breach::Deadline));
+        }
+        self.within(fuel_left)
+    }
+
+    /// As [`Meter::tick`], of what a run does, and not of how long it has been there.
+    pub(crate) fn within(&self, fuel_left: Option<u64>) -> Result<(), Breach> {
+        let bill = &self.bill;
         if let Some(breach) = bill.breach {
             return Err(breach);
         }
         if bill.clock.cpu_in_poll() > self.limits.cpu {
             return Err(Breach::Cpu);
-        }
-        if bill.clock.started().elapsed() > self.limits.deadline {
-            return Err(Breach::Deadline);
         }
         if self.gas(bill, self.fuel_used(fuel_left)) > self.limits.gas {
             return Err(Breach::Gas);
@@ -298,6 +301,11 @@ impl Meter {
     /// Calls into the host, in all.
     pub(crate) fn calls_total(&self) -> u64 {
         self.bill.calls_total
+    }
+
+    /// The prices in force.
+    pub(crate) fn schedule(&self) -> &Arc<Schedule> {
+        &self.schedule
     }
 
     /// The limits in force.

@@ -2,7 +2,8 @@
 
 use crate::clock::RunClock;
 use crate::fault::Fault;
-use crate::instance::{IDLE_MOST, Idle};
+use crate::idle::IDLE_MOST;
+use crate::instance::Idle;
 use crate::load::{App, LoadError, Mode};
 use crate::store::metered;
 use crate::turns::LONG;

@@ -6,7 +6,8 @@ use crate::clock::RunClock;
 use crate::engine::EngineKind;
 use crate::fault::{Breach, Fault};
 use crate::gate::Permit;
-use crate::instance::{IDLE_MOST, Idle};
+use crate::idle::IDLE_MOST;
+use crate::instance::Idle;
 use crate::load::{App, Mode};
 use crate::meter::Figures;
 use crate::state::Report;
@@ -361,7 +362,11 @@ impl Drop for FailOnDrop {
 
 /// Why the run ended badly, if it did.
 fn fault(stop: &Stop, figures: &Figures) -> Option<Fault> {
-    let Stop::Error(error) = stop else { return stop.fault() };
+    let Stop::Error(error) = stop else {
+        // Its last call may have broken a limit, with no tick after it to say so.
+        let noted = figures.breach.filter(|_| matches!(stop, Stop::Done)).map(Fault::from);
+        return noted.or_else(|| stop.fault());
+    };
     let fault = figures.breach.map_or_else(|| Fault::of(error, figures.memory_denied), Fault::from);
     tracing::info!(target: "tollgate::run", code = fault.code(), error = format!("{error:#}"), "the guest failed");
     let gas = fault == Fault::OutOfFuel && figures.gas_bounds_fuel;

@@ -184,6 +184,11 @@ impl State {
         self.outgoing.run.deadline = clock.started() + self.meter.limits().deadline;
     }
 
+    /// Whether the guest, or another run of its instance, has had its thread for less than a tick.
+    pub(crate) fn poll_is_young(&self) -> bool {
+        self.roster.as_ref().map_or_else(|| self.meter.poll_is_young(), |roster| roster.poll_is_young())
+    }
+
     /// Goes on with another run of this instance. The present one's part takes its place.
     pub(crate) fn turn_to(&mut self, part: &mut RunPart) {
         self.meter.turn_to(&mut part.bill);

@@ -22,10 +22,10 @@ pub(crate) fn armed(engine: &Engine, state: State) -> wasmtime::Result<Store<Sta
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| {
         let left = context.get_fuel().ok();
-        let meter = &mut context.data_mut().meter;
-        meter.tick(left)?;
+        let state = context.data_mut();
+        state.meter.tick(left)?;
         // Who has waited for long is late at once: that is no reason to give the thread back again.
-        Ok(if meter.poll_is_young() { UpdateDeadline::Continue(1) } else { UpdateDeadline::Yield(1) })
+        Ok(if state.poll_is_young() { UpdateDeadline::Continue(1) } else { UpdateDeadline::Yield(1) })
     });
     Ok(store)
 }

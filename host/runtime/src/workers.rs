@@ -1,15 +1,15 @@
 //! Instances that have several requests at one time, each driven by a task of its own.
 
+use crate::account::{Account, Spent};
 use crate::body::Tail;
-use crate::clock::RunClock;
 use crate::engine::EngineKind;
 use crate::fault::{Breach, Fault};
-use crate::idle::Evict;
+use crate::idle::{Evict, IDLE_MOST};
 use crate::names::Name;
-use crate::state::runs::{Number, Roster, RunPart, begun, ended, enter, exit};
+use crate::state::runs::{Afterwards, AtWork, Number, Roster, RunPart, begun, ended, enter, exit};
 use crate::state::{Report, State};
 use crate::store::give_way;
-use crate::turns::{LONG, Queue, worker_threads};
+use crate::turns::{LONG, worker_threads};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Instant;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -34,6 +34,9 @@ pub struct Concurrency {
     /// Before it is dropped.
     pub reuse: u32,
 }
+
+/// After so many polls in a row that lasted for a tick, an instance computes for long, whichever runs it was for.
+const LONG_POLLS: u32 = 10;
 
 /// Where the guest's response, or that there is none, is sent to.
 pub(crate) type Answer = futures::channel::oneshot::Sender<wasmtime::Result<http::Response<WasiBody>>>;
@@ -92,6 +95,9 @@ impl Drop for Waiting {
 struct Worker {
     visits: mpsc::UnboundedSender<Visit>,
     desk: Arc<Desk>,
+    at_work: Arc<AtWork>,
+    /// Whether it was made while its tenant was busy: then it is on the threads of busy tenants.
+    busy: bool,
 }
 
 /// What an instance at work and those who send it requests know of each other.
@@ -105,6 +111,10 @@ struct Desk {
     in_line: AtomicBool,
     /// Told when it does not answer.
     stuck: Notify,
+    /// Polls that have ended.
+    polls: AtomicU64,
+    /// Whether it is to go, having nothing to do.
+    evicted: AtomicBool,
     last_used: Mutex<Instant>,
 }
 
@@ -130,6 +140,16 @@ impl Entry {
 }
 
 impl Entry {
+    /// The instance's polls so far.
+    pub(crate) fn polls(&self) -> u64 {
+        self.worker.desk.polls.load(Relaxed)
+    }
+
+    /// Whether this run's is the last guest that was entered.
+    pub(crate) fn is_present(&self) -> bool {
+        self.worker.at_work.number() == Some(self.number)
+    }
+
     /// Sends the request in. If the instance is gone, `left` is, too.
     pub(crate) fn send(&self, visit: Visit) {
         let _ = self.worker.visits.send(visit);
@@ -164,9 +184,17 @@ impl Workers {
     }
 
     /// A place in an instance that is there. One that computes is left alone as long as there may be another.
-    pub(crate) fn enter(&self, concurrency: Concurrency) -> Option<Entry> {
+    pub(crate) fn enter(&self, concurrency: Concurrency, busy: bool) -> Option<Entry> {
         let mut all = self.all.lock();
-        all.retain(|worker| worker.desk.is_open(concurrency));
+        let mut idle = 0;
+        all.retain(|worker| {
+            idle += usize::from(worker.desk.is_idle());
+            let stays = worker.is_open(concurrency, busy) && (idle <= IDLE_MOST || !worker.desk.is_idle());
+            if !stays {
+                worker.desk.evict();
+            }
+            stays
+        });
         let has_room = |worker: &&Arc<Worker>| worker.desk.under_way.load(Relaxed) < concurrency.at_once;
         let ready = all.iter().filter(has_room).find(|worker| !worker.desk.computes.load(Relaxed));
         let worker = match ready {
@@ -179,9 +207,10 @@ impl Workers {
 }
 
 impl Workers {
-    /// Has an instance work that was just made, for the run that it was made for.
-    pub(crate) fn engage(&self, mut store: Store<State>, proxy: Proxy, turns: &Arc<Queue>) -> Entry {
-        let clock = Roster::keep(&mut store);
+    /// Has an instance work that was just made, for the run that it was made for. Others get to it by
+    /// [`Workers::show`], once that run is in it.
+    pub(crate) fn engage(&self, mut store: Store<State>, proxy: Proxy, account: &Arc<Account>) -> Entry {
+        let at_work = Roster::keep(&mut store);
         let (visits, arriving) = mpsc::unbounded_channel();
         let desk = Arc::new(Desk {
             under_way: AtomicU32::new(0),
@@ -190,13 +219,19 @@ impl Workers {
             computes: AtomicBool::new(false),
             in_line: AtomicBool::new(false),
             stuck: Notify::new(),
+            polls: AtomicU64::new(0),
+            evicted: AtomicBool::new(false),
             last_used: Mutex::new(Instant::now()),
         });
-        let worker = Arc::new(Worker { visits, desk: desk.clone() });
-        let entry = Entry::of(&worker);
-        self.all.lock().push(worker);
-        tokio::spawn(work(store, proxy, arriving, desk, clock, turns.clone()));
-        entry
+        let busy = account.turns.is_busy();
+        let worker = Arc::new(Worker { visits, desk: desk.clone(), at_work: at_work.clone(), busy });
+        tokio::spawn(work(store, proxy, arriving, desk, at_work, account.clone()));
+        Entry::of(&worker)
+    }
+
+    /// Lets others in.
+    pub(crate) fn show(&self, entry: &Entry) {
+        self.all.lock().push(entry.worker.clone());
     }
 }
 
@@ -219,13 +254,29 @@ impl Evict for Workers {
     }
 
     fn clear(&self) {
-        self.all.lock().retain(|worker| !worker.desk.is_idle());
+        self.all.lock().retain(|worker| {
+            let idle = worker.desk.is_idle();
+            if idle {
+                worker.desk.evict();
+            }
+            !idle
+        });
+    }
+}
+
+impl Worker {
+    fn is_open(&self, concurrency: Concurrency, busy: bool) -> bool {
+        let taken = self.desk.taken.load(Relaxed);
+        let closed = self.desk.closed.load(Relaxed) || self.visits.is_closed();
+        !closed && taken < concurrency.reuse && self.busy == busy
     }
 }
 
 impl Desk {
-    fn is_open(&self, concurrency: Concurrency) -> bool {
-        !self.closed.load(Relaxed) && self.taken.load(Relaxed) < concurrency.reuse
+    /// Has an instance that does nothing go at once, without a turn of its tenant's.
+    fn evict(&self) {
+        self.evicted.store(true, Relaxed);
+        self.stuck.notify_one();
     }
 
     fn is_idle(&self) -> bool {
@@ -239,10 +290,12 @@ async fn work(
     proxy: Proxy,
     mut visits: mpsc::UnboundedReceiver<Visit>,
     desk: Arc<Desk>,
-    clock: Arc<Mutex<Arc<RunClock>>>,
-    turns: Arc<Queue>,
+    at_work: Arc<AtWork>,
+    account: Arc<Account>,
 ) {
+    let turns = &account.turns;
     let limits = store.data().meter.limits().clone();
+    let schedule = store.data().meter.schedule().clone();
     // Dropped before the store, whatever happens.
     let waiting = Mutex::new(HashMap::new());
     let ended = {
@@ -270,29 +323,38 @@ async fn work(
         let mut work = pin!(store.run_concurrent(inside));
         let mut stuck = pin!(desk.stuck.notified());
         let mut seat = turns.seat();
+        let mut long_polls = 0;
         poll_fn(|context| {
             if stuck.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Err(Breach::HostWait.into()));
+                stuck.set(desk.stuck.notified());
+                context.waker().wake_by_ref();
+                match (desk.evicted.load(Relaxed), desk.is_idle()) {
+                    (true, true) => return Poll::Ready(Ok(())),
+                    (true, false) => {}
+                    (false, _) => return Poll::Ready(Err(Breach::HostWait.into())),
+                }
             }
             let turn = seat.poll_turn(context);
             desk.in_line.store(turn.is_pending(), Relaxed);
             let Poll::Ready(turn) = turn else {
-                clock.lock().stands_in_line();
+                at_work.clock().stands_in_line();
                 return Poll::Pending;
             };
-            clock.lock().poll_begins();
+            at_work.poll_begins();
             desk.computes.store(true, Relaxed);
             let polled = work.as_mut().poll(context);
-            let last = clock.lock().clone();
+            let last = at_work.clock();
             // One that gave the thread back after a tick goes on at once.
-            let was_long = !last.poll_is_young();
+            let was_long = !at_work.poll_is_young();
             desk.computes.store(was_long, Relaxed);
             last.poll_ends();
+            desk.polls.fetch_add(1, Relaxed);
             drop(turn);
+            long_polls = if was_long { long_polls + 1 } else { 0 };
             if was_long {
                 give_way();
             }
-            if last.cpu() >= LONG {
+            if last.cpu() >= LONG || long_polls >= LONG_POLLS {
                 turns.computes_long();
             }
             match polled {
@@ -305,9 +367,13 @@ async fn work(
     };
     desk.closed.store(true, Relaxed);
     visits.close();
-    if let Err(error) = ended {
-        lost(&mut store, waiting.into_inner(), error);
-    }
+    let afterwards = lost(&mut store, waiting.into_inner(), ended.err());
+    account.spend(Spent {
+        gas: afterwards.gas,
+        gas_for_fuel: schedule.fuel(afterwards.fuel),
+        host_calls: afterwards.host_calls,
+        ..Spent::default()
+    });
     while let Ok(visit) = visits.try_recv() {
         visit.tail.fail(Fault::InstanceLost);
         // Nobody waits any more.
@@ -354,16 +420,23 @@ async fn attend(
 }
 
 /// Tells everybody who has a request in an instance that it is gone, and the one who ended it, why.
-fn lost(store: &mut Store<State>, mut waiting: HashMap<Number, Waiting>, error: wasmtime::Error) {
-    let (reports, culprit) = ended(store, waiting.keys().copied());
-    if culprit.is_none() {
+/// Returns what the instance did after its answers.
+fn lost(
+    store: &mut Store<State>,
+    mut waiting: HashMap<Number, Waiting>,
+    mut error: Option<wasmtime::Error>,
+) -> Afterwards {
+    let (reports, culprit, afterwards) = ended(store, waiting.keys().copied());
+    if let Some(error) =
+        error.as_ref().filter(|_| culprit.is_none_or(|number| !waiting.contains_key(&number)))
+    {
         tracing::info!(target: "tollgate::run", error = format!("{error:#}"), "an instance failed between its requests");
     }
-    let mut error = Some(error);
     for (number, report) in reports {
         let Some(who) = waiting.remove(&number) else { continue };
         let own = if culprit == Some(number) { error.take() } else { None };
         who.tail.fail(own.as_ref().map_or(Fault::InstanceLost, |error| Fault::of(error, false)));
         who.tell(Left { report, lost: own.map_or(Lost::ByAnother, Lost::ByThis) });
     }
+    afterwards
 }
