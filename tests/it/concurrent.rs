@@ -39,12 +39,21 @@ fn said(answer: &Answer) -> (u32, u32) {
     (before.parse().unwrap(), most.parse().unwrap())
 }
 
+/// Which of several requests share an instance is a matter of who is computing when they come. Does it again until it was
+/// as the story needs it.
+#[track_caller]
+fn until_shared(once: impl FnMut(usize) -> bool) {
+    assert!((0..20).any(once), "in twenty attempts too few were in one instance");
+}
+
 #[test]
 fn an_instance_answers_others_while_one_waits() {
     let host = together().start();
-    let answers = all_at_once(&host, &paths(8, |_| "/?do=wait-300".to_owned()));
-    let most = answers.iter().map(|answer| said(answer).1).max().unwrap();
-    assert!(most >= 4, "{most} at one time, at most");
+    let mut answers = Vec::new();
+    until_shared(|_| {
+        answers = all_at_once(&host, &paths(8, |_| "/?do=wait-300".to_owned()));
+        answers.iter().any(|answer| said(answer).1 >= 4)
+    });
     for answer in answers {
         let answer = answer.expect_status(200).expect_audit("answered:200");
         let record = answer.record();
@@ -68,10 +77,12 @@ fn each_is_billed_for_its_own_work_and_no_other() {
     let alone: Vec<_> = (1..=8).map(|n| alone.ask(Request::get(path(n))).expect_status(200)).collect();
 
     let host = together().start();
-    all_at_once(&host, &paths(4, |_| path(1)));
-    let mixed = all_at_once(&host, &paths(24, |n| path(n % 8 + 1)));
-    let shared = mixed.iter().filter(|answer| answer.record().metadata("instance") == Some("shared")).count();
-    assert!(shared >= 16, "{shared} in an instance that had others");
+    let mut mixed = Vec::new();
+    until_shared(|_| {
+        mixed = all_at_once(&host, &paths(24, |n| path(n % 8 + 1)));
+        let shared = |answer: &&Answer| answer.record().metadata("instance") == Some("shared");
+        mixed.iter().filter(shared).count() >= 16
+    });
     for (n, answer) in
         mixed.iter().enumerate().filter(|(_, a)| a.record().metadata("instance") == Some("shared"))
     {
@@ -148,16 +159,15 @@ fn who_breaks_a_limit_or_traps_takes_the_instance_with_it_and_all_say_so() {
             0 => format!("/?do=wait-150,{steps}"),
             _ => "/?do=wait-600".to_owned(),
         };
-        let mut answers = all_at_once(&host, &paths(6, path)).into_iter();
-        let culprit = answers.next().unwrap();
-        culprit.expect_problem(status, fault).expect_audit(&format!("failed:{fault}"));
-        let (whole, lost): (Vec<_>, Vec<_>) = answers.partition(|other| other.status() == 200);
-        // Those that by chance were in another instance.
-        whole.into_iter().for_each(|other| drop(other.expect_audit("answered:200")));
-        assert!(!lost.is_empty(), "{steps}: somebody was in the same instance");
-        for other in lost {
-            other.expect_problem(503, "instance-lost").expect_audit("failed:instance-lost");
-        }
+        until_shared(|_| {
+            let mut answers = all_at_once(&host, &paths(6, path)).into_iter();
+            let culprit = answers.next().unwrap();
+            culprit.expect_problem(status, fault).expect_audit(&format!("failed:{fault}"));
+            let (whole, lost): (Vec<_>, Vec<_>) = answers.partition(|other| other.status() == 200);
+            whole.into_iter().for_each(|other| drop(other.expect_audit("answered:200")));
+            let lost = lost.into_iter().map(|other| other.expect_problem(503, "instance-lost"));
+            lost.map(|other| other.expect_audit("failed:instance-lost")).count() > 0
+        });
         host.ask(Request::get("/").header("host", "quiet.test")).expect_status(200);
         host.ask(Request::get("/")).expect_status(200);
     }
@@ -170,10 +180,11 @@ fn a_body_is_cut_when_another_request_ends_the_instance() {
         0 => "/?do=wait-200,trap".to_owned(),
         _ => "/?then=wait-700".to_owned(),
     };
-    let answers = all_at_once(&host, &paths(4, path));
-    let cut = answers.into_iter().skip(1).filter(|answer| answer.record().outcome() != "answered:200");
-    let cut: Vec<_> = cut.map(|a| a.expect_cut().expect_audit("failed:instance-lost")).collect();
-    assert!(!cut.is_empty(), "somebody was in the same instance");
+    until_shared(|_| {
+        let answers = all_at_once(&host, &paths(4, path)).into_iter().skip(1);
+        let cut = answers.filter(|answer| answer.record().outcome() != "answered:200");
+        cut.map(|answer| answer.expect_cut().expect_audit("failed:instance-lost")).count() > 0
+    });
 }
 
 #[test]

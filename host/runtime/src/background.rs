@@ -1,4 +1,4 @@
-//! Threads of lower priority, for tenants whose guests compute for long.
+//! Threads of lower priority, for tenants whose guests compute for long, or who have most of the requests.
 //!
 //! A request takes many short steps on the serving threads. Where guests keep every core busy, each step would have to
 //! wait until the system takes a core from one of them. So the requests of a tenant whose guests were seen to compute

@@ -40,6 +40,7 @@ mod names;
 mod place;
 mod pressure;
 mod problem;
+mod rate;
 mod record;
 mod reset;
 mod route;

@@ -148,9 +148,9 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// The threads that carry this tenant's requests, if not those that serve.
+    /// The threads that carry this request, if not those that serve.
     pub(crate) fn background(&self) -> Option<&Handle> {
-        let app = self.route.app.as_ref().filter(|_| self.resident.account.turns.is_busy())?;
+        let app = self.route.app.as_ref().filter(|_| self.resident.account.turns.goes_behind())?;
         app.runtime.background.handle()
     }
 }

@@ -8,6 +8,7 @@
 //! Tenants whose guests were seen to compute for longer than [`LONG`] are *busy* for a while. As long as others have
 //! requests, all busy tenants together leave a core to them, if there is more than one.
 
+use crate::rate::{Rate, WINDOW_MS};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -39,8 +40,14 @@ pub(crate) fn turns_in_all() -> usize {
     cores() * 2
 }
 
+/// A tenant crowds others from so many requests in two windows on, if they are three quarters of all, and others have
+/// some.
+const CROWD: u64 = 40;
+
 /// All turns of one host.
 pub(crate) struct Turns {
+    /// Requests of all tenants.
+    requests: Rate,
     for_one: usize,
     /// Turns of all busy tenants together while others have requests.
     for_busy: usize,
@@ -61,6 +68,7 @@ struct State {
 /// The turns of one tenant.
 pub(crate) struct Queue {
     turns: Weak<Turns>,
+    requests: Rate,
     busy: Until,
     /// Locked after `Turns::state`, never before.
     inner: Mutex<Inner>,
@@ -138,12 +146,24 @@ impl Turns {
     fn keeping(for_one: usize, in_all: usize, kept_for: Duration) -> Arc<Self> {
         let state = State { free: in_all, busy: 0, waiting: VecDeque::new() };
         let for_busy = for_one.saturating_sub(1).max(1);
-        Arc::new(Self { for_one, for_busy, kept_for, others: Until::none(), state: Mutex::new(state) })
+        Arc::new(Self {
+            requests: Rate::default(),
+            for_one,
+            for_busy,
+            kept_for,
+            others: Until::none(),
+            state: Mutex::new(state),
+        })
     }
 
     /// For one more tenant.
     pub(crate) fn queue(self: &Arc<Self>) -> Arc<Queue> {
-        Arc::new(Queue { turns: Arc::downgrade(self), busy: Until::none(), inner: Mutex::default() })
+        Arc::new(Queue {
+            turns: Arc::downgrade(self),
+            requests: Rate::default(),
+            busy: Until::none(),
+            inner: Mutex::default(),
+        })
     }
 
     /// Whether a tenant that has so many turns may have one more now.
@@ -210,6 +230,16 @@ impl Queue {
         self.busy.is_ahead()
     }
 
+    /// Counts a request, and tells whether it goes behind those of others: because the tenant is busy, or because most
+    /// requests of the moment are its own.
+    pub(crate) fn goes_behind(&self) -> bool {
+        let Some(turns) = self.turns.upgrade() else { return false };
+        let window = turns.others.now() / WINDOW_MS;
+        self.requests.note(window);
+        turns.requests.note(window);
+        self.is_busy() || crowds(self.requests.count(window), turns.requests.count(window))
+    }
+
     pub(crate) fn seat(self: &Arc<Self>) -> Seat<'_> {
         Seat { queue: self, first: false, waiter: None }
     }
@@ -218,6 +248,11 @@ impl Queue {
     pub(crate) fn first_seat(self: &Arc<Self>) -> Seat<'_> {
         Seat { queue: self, first: true, waiter: None }
     }
+}
+
+/// Whether a tenant with so many of all requests crowds others.
+fn crowds(own: u64, all: u64) -> bool {
+    own >= CROWD && own < all && own.saturating_mul(4) >= all.saturating_mul(3)
 }
 
 impl Seat<'_> {
@@ -356,6 +391,19 @@ mod tests {
         drop(turn);
         drop(b);
         assert!(took(c.poll_turn(context)).is_some());
+    }
+
+    #[test]
+    fn a_tenant_with_most_requests_goes_behind_those_that_have_some() {
+        assert!(!crowds(1_000, 1_000), "there is nobody else");
+        assert!(crowds(999, 1_000) && crowds(75, 100));
+        assert!(!crowds(74, 100) && !crowds(30, 31));
+        let turns = Turns::new(2, 4);
+        let (loud, quiet) = (turns.queue(), turns.queue());
+        assert!((0..100).all(|_| !loud.goes_behind()));
+        assert!(!quiet.goes_behind());
+        // Again, should this thread have stood still for a window.
+        assert!((0..10).any(|_| !quiet.goes_behind() && (0..100).any(|_| loud.goes_behind())));
     }
 
     #[test]
