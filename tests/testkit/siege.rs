@@ -159,11 +159,8 @@ impl Siege {
                     made.fetch_add(1, Relaxed) >= strictness.requests && began.elapsed() >= strictness.lasting
                 };
                 std::thread::scope(|scope| {
-                    let client = || {
-                        // What an attacker computes is not computed on the host's machine.
-                        let _ = rustix::process::nice(19);
-                        std::iter::from_fn(|| (!enough()).then(|| ask.alone(address))).collect::<Vec<_>>()
-                    };
+                    let client =
+                        || std::iter::from_fn(|| (!enough()).then(|| ask.alone(address))).collect::<Vec<_>>();
                     let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
                     replies.extend(clients.into_iter().flat_map(|client| client.join().unwrap()));
                 });
