@@ -10,7 +10,8 @@ use testkit::{Case, Siege, Strictness};
 /// All of it against one process.
 #[expect(clippy::print_stdout, reason = "the table is what a run is for")]
 fn siege(strictness: Strictness, bombs: Vec<(&str, Vec<u8>)>) {
-    let attacks = attacks::all();
+    let attacks = chosen(attacks::all(), |attack| attack.name);
+    let bombs = chosen(bombs, |(name, _)| name);
     let mut siege = Siege::lay(&attacks, strictness);
     println!(
         "attack | answers; records | ms beyond the limit | neighbour in ms: p50 before, during; p99 before, during, \
@@ -24,6 +25,15 @@ fn siege(strictness: Strictness, bombs: Vec<(&str, Vec<u8>)>) {
     }
     let complaints = siege.lift();
     assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+/// Those that `SIEGE_ROWS` names, separated by commas; all without it.
+#[expect(clippy::disallowed_methods, reason = "a test runner passes on no arguments")]
+fn chosen<T>(mut rows: Vec<T>, name: impl Fn(&T) -> &str) -> Vec<T> {
+    if let Ok(names) = std::env::var("SIEGE_ROWS") {
+        rows.retain(|row| names.split(',').any(|wanted| wanted == name(row)));
+    }
+    rows
 }
 
 #[test]

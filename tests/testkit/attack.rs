@@ -31,7 +31,7 @@ pub(crate) type Look = fn(&Evidence<'_>) -> Result<(), String>;
 #[derive(Clone)]
 pub struct Attack {
     /// The name of the app, too.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     pub(crate) guest: &'static str,
     pub(crate) target: &'static str,
     pub(crate) method: &'static str,

@@ -5,6 +5,7 @@
 //! has, the directory is closed to others, and nothing that was compiled elsewhere is ever taken.
 
 use crate::compile::CompileError;
+use crate::native;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
@@ -80,7 +81,7 @@ impl CompileCache {
     ) -> Result<Component, CacheError> {
         let path = self.path(engine, salt, bytes);
         self.store(&path, code).map_err(|source| CacheError::Io { path: path.clone(), source })?;
-        map(engine, &path).map_err(CacheError::Compile)
+        native::map_code(engine, &path).map_err(CacheError::Compile)
     }
 
     fn path(&self, engine: &Engine, salt: &[u8], bytes: &[u8]) -> PathBuf {
@@ -93,7 +94,7 @@ impl CompileCache {
             tracing::warn!(target: "tollgate::cache", path = %path.display(), "compiled code has a wrong MAC: compiling anew");
             return None;
         }
-        map(engine, path)
+        native::map_code(engine, path)
             .inspect_err(
                 |error| tracing::warn!(target: "tollgate::cache", %error, "compiled code was refused"),
             )
@@ -110,16 +111,6 @@ impl CompileCache {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update_reader(File::open(path)?)?;
         Ok(hasher.finalize())
-    }
-}
-
-/// Maps code that has this host's MAC, or that this host has just written.
-fn map(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: the callers have seen to it that the file is what `precompile_component` wrote; the directory is the
-    // host's alone, so nobody changes it between that and the mapping or later.
-    #[expect(unsafe_code, reason = "the one place where native code is loaded")]
-    unsafe {
-        Component::deserialize_file(engine, path)
     }
 }
 

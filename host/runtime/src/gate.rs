@@ -387,6 +387,7 @@ impl Gate {
 
     /// Puts what a request took on the tenant's account.
     pub(crate) fn spent(&self, usage: &Usage) {
+        self.account.turns.computed(Duration::from_nanos(usage.cpu));
         let schedule = self.parts.runtime().schedule();
         self.account.spend(Spent {
             requests: 1,

@@ -6,7 +6,6 @@
 
 mod account;
 mod audit;
-mod background;
 mod bindings;
 mod body;
 mod book;
@@ -37,6 +36,7 @@ mod link;
 mod load;
 mod meter;
 mod names;
+mod native;
 mod place;
 mod pressure;
 mod problem;
@@ -51,6 +51,7 @@ mod state;
 mod stdio;
 mod storage;
 mod store;
+mod threads;
 mod turns;
 mod wire;
 mod workers;
@@ -114,6 +115,6 @@ pub use route::{Client, HostPattern, House, Route, RouteError, Tenant, TenantSta
 pub use runtime::{Runtime, RuntimeOptions, StartError};
 pub use seams::{Bucket, BucketError, Buckets, Keys, Signer, Swap, Transport, Upstream};
 pub use storage::Storage;
-pub use turns::worker_threads;
+pub use threads::serving_threads;
 pub use wire::{outcome_detail, outcome_name};
 pub use workers::Concurrency;

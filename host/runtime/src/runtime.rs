@@ -1,7 +1,6 @@
 //! What one host has once: engines, cache, prices and the adapter's services.
 
 use crate::account::Account;
-use crate::background::Background;
 use crate::cache::{CacheError, CompileCache};
 use crate::clean;
 use crate::compile::Compiler;
@@ -14,6 +13,7 @@ use crate::names::Name;
 use crate::place::Hall;
 use crate::pressure::{Pressure, Relief};
 use crate::seams::{Buckets, Transport};
+use crate::threads::Background;
 use crate::turns::Turns;
 use parking_lot::Mutex;
 use std::collections::HashMap;

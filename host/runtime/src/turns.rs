@@ -25,9 +25,8 @@ const BUSY_FOR: Duration = Duration::from_secs(60);
 /// For how long after a turn of a tenant that is not busy a core is kept for such.
 const KEPT_FOR: Duration = Duration::from_millis(100);
 
-/// How many threads a runtime needs that serves: all that guests may keep busy, and one more.
-#[must_use]
-pub fn worker_threads() -> usize {
+/// How many threads serve: all that guests may keep busy, and one more.
+pub(crate) fn worker_threads() -> usize {
     turns_in_all() + 1
 }
 
@@ -40,14 +39,17 @@ pub(crate) fn turns_in_all() -> usize {
     cores() * 2
 }
 
-/// A tenant crowds others from so many requests in two windows on, if they are three quarters of all, and others have
-/// some.
-const CROWD: u64 = 40;
+/// A tenant crowds others from so many microseconds of work in two windows on, if they are three quarters of all, and
+/// others have some.
+const CROWD_US: u64 = 12_000;
+
+/// What a request is taken to cost the host, in microseconds, beside its guest's CPU time.
+const REQUEST_US: u64 = 300;
 
 /// All turns of one host.
 pub(crate) struct Turns {
-    /// Requests of all tenants.
-    requests: Rate,
+    /// Work for all tenants, in microseconds.
+    work: Rate,
     for_one: usize,
     /// Turns of all busy tenants together while others have requests.
     for_busy: usize,
@@ -68,7 +70,8 @@ struct State {
 /// The turns of one tenant.
 pub(crate) struct Queue {
     turns: Weak<Turns>,
-    requests: Rate,
+    /// Work for it, in microseconds.
+    work: Rate,
     busy: Until,
     /// Locked after `Turns::state`, never before.
     inner: Mutex<Inner>,
@@ -147,7 +150,7 @@ impl Turns {
         let state = State { free: in_all, busy: 0, waiting: VecDeque::new() };
         let for_busy = for_one.saturating_sub(1).max(1);
         Arc::new(Self {
-            requests: Rate::default(),
+            work: Rate::default(),
             for_one,
             for_busy,
             kept_for,
@@ -160,7 +163,7 @@ impl Turns {
     pub(crate) fn queue(self: &Arc<Self>) -> Arc<Queue> {
         Arc::new(Queue {
             turns: Arc::downgrade(self),
-            requests: Rate::default(),
+            work: Rate::default(),
             busy: Until::none(),
             inner: Mutex::default(),
         })
@@ -231,13 +234,23 @@ impl Queue {
     }
 
     /// Counts a request, and tells whether it goes behind those of others: because the tenant is busy, or because most
-    /// requests of the moment are its own.
+    /// work of the moment is done for it.
     pub(crate) fn goes_behind(&self) -> bool {
+        self.worked_us(REQUEST_US) || self.is_busy()
+    }
+
+    /// Counts what a request's guest computed.
+    pub(crate) fn computed(&self, cpu: Duration) {
+        self.worked_us(cpu.as_micros() as u64);
+    }
+
+    /// Adds work, and tells whether the tenant now crowds others.
+    fn worked_us(&self, amount: u64) -> bool {
         let Some(turns) = self.turns.upgrade() else { return false };
         let window = turns.others.now() / WINDOW_MS;
-        self.requests.note(window);
-        turns.requests.note(window);
-        self.is_busy() || crowds(self.requests.count(window), turns.requests.count(window))
+        self.work.note(window, amount);
+        turns.work.note(window, amount);
+        crowds(self.work.sum(window), turns.work.sum(window))
     }
 
     pub(crate) fn seat(self: &Arc<Self>) -> Seat<'_> {
@@ -250,9 +263,9 @@ impl Queue {
     }
 }
 
-/// Whether a tenant with so many of all requests crowds others.
+/// Whether a tenant with so much of all work crowds others.
 fn crowds(own: u64, all: u64) -> bool {
-    own >= CROWD && own < all && own.saturating_mul(4) >= all.saturating_mul(3)
+    own >= CROWD_US && own < all && own.saturating_mul(4) >= all.saturating_mul(3)
 }
 
 impl Seat<'_> {
@@ -394,16 +407,23 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_with_most_requests_goes_behind_those_that_have_some() {
-        assert!(!crowds(1_000, 1_000), "there is nobody else");
-        assert!(crowds(999, 1_000) && crowds(75, 100));
-        assert!(!crowds(74, 100) && !crowds(30, 31));
+    fn a_tenant_that_most_work_is_for_goes_behind_those_that_have_some() {
+        assert!(!crowds(100_000, 100_000), "there is nobody else");
+        assert!(crowds(99_999, 100_000) && crowds(75_000, 100_000));
+        assert!(!crowds(74_999, 100_000) && !crowds(9_000, 9_300));
         let turns = Turns::new(2, 4);
         let (loud, quiet) = (turns.queue(), turns.queue());
         assert!((0..100).all(|_| !loud.goes_behind()));
         assert!(!quiet.goes_behind());
         // Again, should this thread have stood still for a window.
         assert!((0..10).any(|_| !quiet.goes_behind() && (0..100).any(|_| loud.goes_behind())));
+        let few = turns.queue();
+        let some_that_compute = |_| {
+            let before = quiet.goes_behind() || few.goes_behind();
+            few.computed(Duration::from_millis(200));
+            !before && few.goes_behind()
+        };
+        assert!((0..10).any(some_that_compute), "a few that compute crowd, too");
     }
 
     #[test]

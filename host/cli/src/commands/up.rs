@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
-use tollgate_runtime::worker_threads;
+use tollgate_runtime::serving_threads;
 use tollgate_server::{Telemetry, TelemetryOptions};
 
 /// How often the configuration is looked at.
@@ -64,8 +64,7 @@ pub(super) fn run(args: &UpArgs, environment: Environment, output: &mut Output) 
     let config = Config::read(&args.config.config).map_err(config_failure)?;
     output.warnings(&config.warnings);
     raise_descriptor_limit(output);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(worker_threads()).enable_all().build()?;
+    let runtime = serving_threads().build()?;
     let served = runtime.block_on(serve(config, args.json, environment, output));
     // What was cut short by a second signal is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -1,0 +1,61 @@
+//! Every unsafe call of the host, each with its argument.
+#![expect(unsafe_code, reason = "nothing safe loads native code, or asks the system for a slice")]
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// Maps compiled code into this process.
+///
+/// The caller has seen to it that the file is what `precompile_component` wrote, by its MAC or because this process has
+/// just written it, and that it lies in a directory which is the host's alone.
+pub(crate) fn map_code(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: the file is the engine's own output, as the caller promises, and its directory is the host's alone, so
+    // nobody changes it between that check and the mapping or later.
+    unsafe { Component::deserialize_file(engine, path) }
+}
+
+/// Asks for a core for so long at a stretch, for this thread. From Linux 6.12 on, a thread that wakes goes before one
+/// that runs with a longer slice (`PREEMPT_SHORT`); before, this changes nothing.
+///
+/// # Errors
+///
+/// The system does not know the call, or a filter forbids it.
+#[cfg(target_os = "linux")]
+pub(crate) fn ask_for_slices(slice: Duration) -> io::Result<()> {
+    /// `struct sched_attr` of the kernel, first version (sched_setattr(2)).
+    #[repr(C)]
+    struct Attributes {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime_ns: u64,
+        deadline_ns: u64,
+        period_ns: u64,
+    }
+    let attributes = Attributes {
+        size: size_of::<Attributes>() as u32,
+        policy: libc::SCHED_OTHER as u32,
+        flags: 0,
+        // The call sets it, too: it stays what whoever started this process wished.
+        nice: rustix::process::getpriority_process(None)?,
+        priority: 0,
+        runtime_ns: slice.as_nanos() as u64,
+        deadline_ns: 0,
+        period_ns: 0,
+    };
+    // SAFETY: the kernel reads `size` bytes of `attributes`, which is that large, lives through the call and is not
+    // written to; thread 0 is this one. It changes this thread's scheduling and nothing in this program's memory.
+    let changed = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    if changed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Elsewhere there is nothing to ask.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn ask_for_slices(_slice: Duration) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
