@@ -18,6 +18,9 @@ use wasmtime::component::Component;
 /// Tells apart what several threads write at the same time.
 static WRITES: AtomicU64 = AtomicU64::new(0);
 
+/// A disk that is given many megabytes to sync at once keeps everybody else's records waiting until it has them.
+const SYNCED_AT_ONCE: usize = 256 << 10;
+
 const KEY_FILE: &str = "mac.key";
 const CONTEXT: &str = "tollgate compile cache v1";
 
@@ -140,7 +143,10 @@ fn mac_path(path: &Path) -> PathBuf {
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension(format!("{}-{}.tmp", std::process::id(), WRITES.fetch_add(1, Relaxed)));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(bytes)?;
+    for part in bytes.chunks(SYNCED_AT_ONCE) {
+        file.write_all(part)?;
+        file.sync_data()?;
+    }
     file.sync_all()?;
     fs::rename(&beside, path)
 }

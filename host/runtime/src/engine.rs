@@ -6,6 +6,7 @@
 
 use crate::gas::{Operators, Schedule};
 use crate::limits::Capacity;
+use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
@@ -114,6 +115,12 @@ fn config(kind: EngineKind, operators: &Operators) -> Config {
     config
 }
 
+/// How many slots stay laid out for the component that had them last, once nobody uses them: as many as are likely to
+/// be asked for at one time. More would hold memory for components that nobody asks for.
+fn warm_slots() -> u32 {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get).saturating_mul(8) as u32
+}
+
 fn pool(instances: u32, capacity: &Capacity) -> InstanceAllocationStrategy {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
@@ -126,7 +133,7 @@ fn pool(instances: u32, capacity: &Capacity) -> InstanceAllocationStrategy {
         .max_tables_per_component(TABLES_MOST)
         .max_memory_size(capacity.memory_bytes)
         .table_elements(TABLE_ELEMENTS)
-        .max_unused_warm_slots(instances)
+        .max_unused_warm_slots(warm_slots())
         // Freed slots are not kept back to be cleared together: one that waits for that when its component is dropped
         // would hold the component's code for as long as nobody else needs the slot.
         .decommit_batch_size(1)

@@ -277,8 +277,7 @@ impl Runtime {
         }
         parts.check_imports(name, manifest)?;
         // Away from the threads that serve; and should the composer panic over a tenant's bytes, only this gate is lost.
-        let composed =
-            tokio::task::spawn_blocking(move || compose(&parts).map_err(|error| error.to_string()));
+        let composed = self.aside(move || compose(&parts).map_err(|error| error.to_string()));
         let composed = composed.await.unwrap_or_else(|error| Err(format!("it can't be composed: {error}")));
         let composed = composed.map_err(|error| LoadError::Compile {
             name: name.to_owned(),

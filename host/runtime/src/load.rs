@@ -237,7 +237,12 @@ impl Runtime {
         spec: AppSpec,
     ) -> Result<Arc<App>, LoadError> {
         let label = format!("{}/{}", spec.tenant, spec.name);
-        let inspection = self.check_app(&component, &spec)?;
+        let this = self.clone();
+        let checked = self.aside(move || Ok((this.check_app(&component, &spec)?, component, spec))).await;
+        let (inspection, component, spec) = checked.map_err(|error| LoadError::Compile {
+            name: label.clone(),
+            source: CacheError::Compile(wasmtime::format_err!("{error}")),
+        })??;
         let proxy = proxy_version(&inspection).ok_or_else(|| LoadError::NoExport {
             name: label.clone(),
             wanted: "`wasi:http/handler` or `wasi:http/incoming-handler`",
@@ -321,14 +326,14 @@ impl Runtime {
             return Ok(component);
         }
         let (this, known, wanted) = (self.clone(), engine.clone(), bytes.clone());
-        let found = tokio::task::spawn_blocking(move || this.cache.find(&known, &salt, &wanted));
+        let found = self.aside(move || this.cache.find(&known, &salt, &wanted));
         if let Some(component) = found.await.map_err(|_| stopped())? {
             return Ok(self.share(kind, digest, component));
         }
         let code = self.compiler.compile(kind, self.schedule.operators(), bytes.clone()).await;
         let code = code.map_err(|error| failed(error.into()))?;
         let this = self.clone();
-        let kept = tokio::task::spawn_blocking(move || this.cache.keep(&engine, &salt, &bytes, &code));
+        let kept = self.aside(move || this.cache.keep(&engine, &salt, &bytes, &code));
         let component = kept.await.map_err(|_| stopped())?.map_err(failed)?;
         Ok(self.share(kind, digest, component))
     }

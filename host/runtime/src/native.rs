@@ -17,8 +17,9 @@ pub(crate) fn map_code(engine: &Engine, path: &Path) -> wasmtime::Result<Compone
     unsafe { Component::deserialize_file(engine, path) }
 }
 
-/// Asks for a core for so long at a stretch, for this thread. From Linux 6.12 on, a thread that wakes goes before one
-/// that runs with a longer slice (`PREEMPT_SHORT`); before, this changes nothing.
+/// Asks for a core for so long at a stretch, for this thread; its priority stays. From Linux 6.12 on, a thread that
+/// wakes goes before one that runs with a longer slice (`PREEMPT_SHORT`), and one of low priority has its part of a
+/// core in smaller pieces and sooner; before, this changes nothing.
 ///
 /// # Errors
 ///
@@ -41,7 +42,7 @@ pub(crate) fn ask_for_slices(slice: Duration) -> io::Result<()> {
         size: size_of::<Attributes>() as u32,
         policy: libc::SCHED_OTHER as u32,
         flags: 0,
-        // The call sets it, too: it stays what whoever started this process wished.
+        // The call sets it, too.
         nice: rustix::process::getpriority_process(None)?,
         priority: 0,
         runtime_ns: slice.as_nanos() as u64,

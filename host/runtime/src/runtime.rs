@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 use tollgate_trust::Blake3;
 use wasmtime::component::Component;
 
@@ -105,6 +106,21 @@ impl Runtime {
             code: Mutex::default(),
             shelves: Shelves::default(),
         }))
+    }
+
+    /// Does work that takes long on a thread of lower priority, where it delays nobody's requests.
+    ///
+    /// # Errors
+    ///
+    /// The work panicked, or the host is stopping.
+    pub async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        match self.background.handle() {
+            Some(threads) => threads.spawn_blocking(work).await,
+            None => tokio::task::spawn_blocking(work).await,
+        }
     }
 
     /// Takes a reading of the memory that this process uses. Near the end of what it may have, idle instances go; at

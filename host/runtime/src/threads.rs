@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// The least that the system gives (sched(7)).
-const SERVING_SLICE: Duration = Duration::from_micros(100);
+const SLICE: Duration = Duration::from_micros(100);
 
 /// How much nicer threads of lower priority are: they get about a tenth of a core that somebody else wants, too.
 const NICER: i32 = 10;
@@ -25,7 +25,7 @@ pub fn serving_threads() -> Builder {
     builder.worker_threads(worker_threads()).thread_name("tollgate-serving").enable_all();
     // Under an older system, or a filter of system calls, they serve with the slices that everybody has.
     builder.on_thread_start(|| {
-        let _ = native::ask_for_slices(SERVING_SLICE);
+        let _ = native::ask_for_slices(SLICE);
     });
     builder
 }
@@ -43,6 +43,8 @@ impl Background {
             // At any priority they do their work.
             builder.on_thread_start(|| {
                 let _ = rustix::process::nice(NICER);
+                // Else one that holds a lock when its core is taken would keep it for tens of milliseconds.
+                let _ = native::ask_for_slices(SLICE);
             });
             let built = builder.build();
             built

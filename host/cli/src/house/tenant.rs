@@ -129,7 +129,7 @@ async fn load_app(
     app: &config::App,
     manifest: Manifest,
 ) -> Result<(LoadedApp, Arc<App>), Reason> {
-    let verified = verify(common, &app.component).await?;
+    let verified = verify(runtime, common, &app.component).await?;
     let spec = AppSpec {
         tenant: tenant.name.clone(),
         name: app.name.clone(),
@@ -152,7 +152,7 @@ async fn load_gate(
 ) -> Result<Arc<Gate>, Reason> {
     let own =
         match &tenant.policy.component {
-            Some(path) => Some(verify(common, path).await.map_err(|reason| Reason {
+            Some(path) => Some(verify(runtime, common, path).await.map_err(|reason| Reason {
                 text: format!("its policy component: {}", reason.text),
                 ..reason
             })?),
@@ -172,10 +172,10 @@ async fn load_gate(
     Ok(runtime.load_gate(common.parts(own), setting).await.map_err(|error| chain(&error))?)
 }
 
-async fn verify(common: &Arc<Common>, path: &Path) -> Result<Verified, Reason> {
+async fn verify(runtime: &Runtime, common: &Arc<Common>, path: &Path) -> Result<Verified, Reason> {
     let (common, path) = (common.clone(), path.to_owned());
-    let verified: Result<_, HouseError> = blocking(move || common.verify(&path)).await;
-    let verified = verified.map_err(|error| chain(&error))?;
+    let verified = runtime.aside(move || common.verify(&path)).await;
+    let verified = verified.map_err(|_| chain(&HouseError::Stopping))?;
     verified.map_err(|error| {
         let untrusted = matches!(error, FileError::Refused { .. });
         Reason { text: chain(&error), untrusted }
