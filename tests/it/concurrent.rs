@@ -145,6 +145,18 @@ fn who_holds_the_whole_instance_is_stopped_by_the_same_limits() {
 }
 
 #[test]
+fn who_holds_the_whole_instance_does_not_put_off_the_deadline_of_others() {
+    let host = together().limits("deadline-ms = 300").start();
+    // The second comes into the instance while the first holds it, and holds it when the first is to be stopped.
+    let answers = all_at_once(&host, &["/?do=sleep-250", "/?do=sleep-9000"].map(str::to_owned));
+    for answer in answers {
+        assert!(matches!(answer.status(), 200 | 503 | 504), "{}", answer.text());
+        assert!(answer.record().used("wall_ns") < 2_000_000_000, "{}", answer.record().0);
+    }
+    host.ask(Request::get("/")).expect_status(200);
+}
+
+#[test]
 fn who_breaks_a_limit_or_traps_takes_the_instance_with_it_and_all_say_so() {
     let limits = "fuel = 50_000_000\nmemory-bytes = \"32MiB\"\nhost-calls = 5_000\ndeadline-ms = 5_000";
     let quiet = || Tenant::new("quiet").app(App::guest("echo"));

@@ -27,6 +27,8 @@ fn a_loop_is_stopped_by_cpu_time_while_it_has_fuel() {
     let answer = breach(case, "/", 504, "cpu-time");
     let cpu = answer.record().used("cpu_ns") / 1_000_000;
     assert!((100..400).contains(&cpu), "{cpu} ms");
+    let fuel = answer.record().used("fuel");
+    assert!(fuel > 50_000_000, "who is stopped is billed for what it did: {fuel}");
 }
 
 #[test]
@@ -153,6 +155,12 @@ fn a_response_body_over_the_limit_is_cut_and_recorded() {
     let answer = host.ask(Request::get("/?n=1000000")).expect_cut().expect_audit("failed:response-too-large");
     assert!(answer.bytes() <= 100_000);
     host.ask(Request::get("/?n=1000")).expect_status(200);
+}
+
+#[test]
+fn a_response_that_announces_more_than_the_limit_is_none() {
+    let answer = Case::guest("hello").limits("response-body-bytes = 3").get("/");
+    answer.expect_problem(502, "response-too-large").expect_audit("failed:response-too-large");
 }
 
 #[test]

@@ -41,8 +41,7 @@ pub struct Process {
 impl Host {
     #[track_caller]
     pub(crate) fn start(site: Site) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tollgate_runtime::serving_threads().build().unwrap();
         let config = tollgate::config::Config::read(&site.file()).unwrap_or_else(|e| panic!("{e}"));
         let running = runtime
             .block_on(tollgate::start(config, Compiler::Process(binary())))

@@ -19,7 +19,7 @@ use wasmtime::component::Component;
 static WRITES: AtomicU64 = AtomicU64::new(0);
 
 /// A disk that is given many megabytes to sync at once keeps everybody else's records waiting until it has them.
-const SYNCED_AT_ONCE: usize = 256 << 10;
+const SYNCED_AT_ONCE: usize = 1 << 20;
 
 const KEY_FILE: &str = "mac.key";
 const CONTEXT: &str = "tollgate compile cache v1";
@@ -64,6 +64,12 @@ impl CompileCache {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
         if fs::metadata(dir).map_err(io)?.permissions().mode() & 0o077 != 0 {
             return Err(CacheError::Open { path: dir.to_owned(), mode: "700" });
+        }
+        // What was being written when a host was killed is of no use, and may be large.
+        for entry in fs::read_dir(dir).map_err(io)?.flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "tmp") {
+                fs::remove_file(entry.path()).map_err(io)?;
+            }
         }
         let key = read_or_make_key(&dir.join(KEY_FILE))?;
         Ok(Self { dir: dir.to_owned(), key })
@@ -142,13 +148,23 @@ fn mac_path(path: &Path) -> PathBuf {
 /// Written beside its place, synced, then renamed: an entry is whole or not there.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension(format!("{}-{}.tmp", std::process::id(), WRITES.fetch_add(1, Relaxed)));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    for part in bytes.chunks(SYNCED_AT_ONCE) {
-        file.write_all(part)?;
-        file.sync_data()?;
+    let written = write_in_parts(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        // It may be why there is no room.
+        let _ = fs::remove_file(&beside);
     }
-    file.sync_all()?;
-    fs::rename(&beside, path)
+    written
+}
+
+fn write_in_parts(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    for (number, part) in bytes.chunks(SYNCED_AT_ONCE).enumerate() {
+        if number > 0 {
+            file.sync_data()?;
+        }
+        file.write_all(part)?;
+    }
+    file.sync_all()
 }
 
 fn read_or_make_key(path: &Path) -> Result<[u8; 32], CacheError> {

@@ -28,6 +28,7 @@ pub(crate) struct RunClock {
     cpu_ns: AtomicU64,
     /// The thread's CPU clock when the present poll began; 0 while that is not known.
     poll_began_ns: AtomicU64,
+    in_poll: AtomicBool,
     /// When the present poll began, in nanoseconds since `started`.
     poll_began_wall_ns: AtomicU64,
     /// Wall time between polls.
@@ -67,6 +68,7 @@ impl RunClock {
             precision,
             cpu_ns: AtomicU64::new(0),
             poll_began_ns: AtomicU64::new(0),
+            in_poll: AtomicBool::new(false),
             poll_began_wall_ns: AtomicU64::new(0),
             waited_ns: AtomicU64::new(0),
             poll_ended_ns: AtomicU64::new(0),
@@ -78,6 +80,7 @@ impl RunClock {
 
     /// To be called first in every poll of the run.
     pub(crate) fn poll_begins(&self) {
+        self.in_poll.store(true, Relaxed);
         let exact = self.precision == Precision::Exact;
         self.poll_began_ns.store(if exact { thread_cpu_ns() } else { 0 }, Relaxed);
         let since_start = self.since_start_ns();
@@ -118,10 +121,16 @@ impl RunClock {
         self.waited_ns.fetch_add(waited, Relaxed);
     }
 
-    /// To be called last in every poll of the run.
-    pub(crate) fn poll_ends(&self) {
-        self.cpu_ns.fetch_add(self.in_poll_ns(), Relaxed);
+    /// To be called last in every poll of the run. Returns the poll's CPU time. Without a poll it does nothing: another
+    /// thread's clock would say anything.
+    pub(crate) fn poll_ends(&self) -> Duration {
+        if !self.in_poll.swap(false, Relaxed) {
+            return Duration::ZERO;
+        }
+        let cpu_ns = self.in_poll_ns();
+        self.cpu_ns.fetch_add(cpu_ns, Relaxed);
         self.poll_ended_ns.store(self.since_start_ns(), Relaxed);
+        Duration::from_nanos(cpu_ns)
     }
 
     fn since_start_ns(&self) -> u64 {
@@ -201,6 +210,22 @@ mod tests {
             assert!(clock.cpu() >= second, "{clock:?}");
             assert!(clock.cpu() <= clock.started().elapsed() + TICK, "{clock:?}");
         }
+    }
+
+    #[test]
+    fn a_poll_that_has_ended_is_not_counted_again_by_another_thread() {
+        let clock = RunClock::start(Instant::now());
+        clock.poll_begins();
+        clock.poll_ends();
+        let cpu = clock.cpu();
+        let other = std::thread::scope(|scope| {
+            let spawned = scope.spawn(|| {
+                work(4 * TICK);
+                clock.poll_ends()
+            });
+            spawned.join().unwrap()
+        });
+        assert_eq!((other, clock.cpu()), (Duration::ZERO, cpu));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use crate::engine::{EngineKind, compile_only};
 use crate::gas::Operators;
+use crate::threads::cores;
 use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
 use std::ffi::OsString;
@@ -93,7 +94,7 @@ impl Compiler {
 
 /// Half of the machine: the lowest priority alone does not keep caches and the other core's clock from being shared.
 fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+    (cores() / 2).max(1)
 }
 
 /// Runs the program and hears it to its end.

@@ -42,7 +42,7 @@ impl App {
         answer: Answer,
         mut watch: Watch<'_, D>,
     ) -> (RunEnd, &'static str) {
-        let (entry, part, instance) = match self.workers.enter(concurrency, self.account.turns.is_busy()) {
+        let (entry, part, instance) = match self.workers.enter(concurrency) {
             Some(entry) => (entry, Some(RunPart::new(clock, &self.limits, request_id)), "shared"),
             None => match self.engage(clock, request_id).await {
                 Ok(entry) => (entry, None, "fresh"),
@@ -90,19 +90,20 @@ impl App {
                 // If nobody is there to hear it, the other end is gone as well.
                 let _ = leave.send(());
                 let polls = entry.polls();
+                entry.ask();
                 let end = loop {
                     match timeout(ANSWERS_WITHIN, &mut end).await {
                         Ok(end) => break end,
-                        // It is this one that holds all of the instance. For others the instance's limits see to it.
+                        // It was polled since, and one of its guests waits for the host in a way that holds all of it.
+                        // Of two polls the first may have begun before.
                         Err(_)
                             if !matches!(stop, Stop::Done)
-                                && entry.is_present()
-                                && entry.polls() > polls
+                                && entry.polls() > polls + 1
                                 && !entry.is_at_work() =>
                         {
                             entry.give_up();
                         }
-                        Err(_) => {}
+                        Err(_) => entry.ask(),
                     }
                 };
                 (Some(stop), end)

@@ -6,7 +6,7 @@
 
 use crate::gas::{Operators, Schedule};
 use crate::limits::Capacity;
-use std::num::NonZeroUsize;
+use crate::threads::cores;
 use std::thread;
 use std::time::Duration;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
@@ -115,10 +115,10 @@ fn config(kind: EngineKind, operators: &Operators) -> Config {
     config
 }
 
-/// How many slots stay laid out for the component that had them last, once nobody uses them: as many as are likely to
-/// be asked for at one time. More would hold memory for components that nobody asks for.
+/// How many slots that nobody uses stay laid out for the component that had them last. More would hold memory for
+/// components that nobody asks for; where it is another's turn, laying one out anew takes some microseconds.
 fn warm_slots() -> u32 {
-    thread::available_parallelism().map_or(1, NonZeroUsize::get).saturating_mul(8) as u32
+    cores().saturating_mul(8) as u32
 }
 
 fn pool(instances: u32, capacity: &Capacity) -> InstanceAllocationStrategy {

@@ -275,14 +275,18 @@ impl Runtime {
         if let Some(code) = self.shared(EngineKind::Gates, digest) {
             return Ok(code);
         }
-        parts.check_imports(name, manifest)?;
-        // Away from the threads that serve; and should the composer panic over a tenant's bytes, only this gate is lost.
-        let composed = self.aside(move || compose(&parts).map_err(|error| error.to_string()));
-        let composed = composed.await.unwrap_or_else(|error| Err(format!("it can't be composed: {error}")));
-        let composed = composed.map_err(|error| LoadError::Compile {
+        // Away from the threads that serve; and should something panic over a tenant's bytes, only this gate is lost.
+        let failed = |error: String| LoadError::Compile {
             name: name.to_owned(),
             source: CacheError::Compile(wasmtime::Error::msg(error)),
-        })?;
+        };
+        let (named, manifest) = (name.to_owned(), manifest.clone());
+        let composed = self.aside(move || {
+            parts.check_imports(&named, &manifest)?;
+            Ok(compose(&parts).map_err(|error| error.to_string()))
+        });
+        let composed = composed.await.map_err(|error| failed(format!("it can't be composed: {error}")))?;
+        let composed = composed?.map_err(failed)?;
         self.compile(name, EngineKind::Gates, digest, composed.into()).await
     }
 }
@@ -386,7 +390,6 @@ impl Gate {
 
     /// Puts what a request took on the tenant's account.
     pub(crate) fn spent(&self, usage: &Usage) {
-        self.account.turns.computed(Duration::from_nanos(usage.cpu));
         let schedule = self.parts.runtime().schedule();
         self.account.spend(Spent {
             requests: 1,

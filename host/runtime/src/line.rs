@@ -119,6 +119,7 @@ impl Line {
         let house = self.house.load_full();
         let Some(entry) = house.route(&target.host, &target.path, &parts.method) else {
             self.counters.unrouted.fetch_add(1, Relaxed);
+            house.count_unclaimed();
             return own(End::NoRoute, &target.request_id);
         };
         let facts = match facts(&parts, &peer, &target, &entry.route, &entry.resident.tenant.clients) {
@@ -160,6 +161,7 @@ impl Line {
 impl Line {
     fn unreadable(&self, unreadable: Unreadable, request_id: &str) -> Response<ResponseBody> {
         self.counters.unreadable.fetch_add(1, Relaxed);
+        self.house.load().count_unclaimed();
         own(End::Unreadable(unreadable.0), request_id)
     }
 }
@@ -305,6 +307,10 @@ impl Exchange {
                 }
             };
             let response = wire::response_from_guest(response, &rate_headers, request_id)?;
+            let announced = wire::content_length(response.headers()).filter(|_| !no_body);
+            if announced.is_some_and(|bytes| bytes > bounds.bytes) {
+                return Err(Fault::ResponseTooLarge);
+            }
             if no_body || wire::has_no_body(&response) || response.body().is_end_stream() {
                 // The guest may go on writing, and must not find that nobody reads.
                 let (parts, body) = response.into_parts();

@@ -292,9 +292,13 @@ impl Runtime {
         }
         let needed: u64 =
             inspection.memories.iter().map(|(initial, _)| *initial).fold(0, u64::saturating_add);
-        let limit = spec.limits.memory_bytes.min(self.capacity.memory_bytes) as u64;
-        if needed > limit {
-            return Err(LoadError::TooLarge { name, what: "its memory at the start", needed, limit });
+        let of_app = spec.limits.memory_bytes.min(self.capacity.memory_bytes) as u64;
+        let limits = [
+            ("its memory at the start", of_app),
+            ("its memory at the start, of its tenant's total,", spec.totals.memory_bytes),
+        ];
+        if let Some((what, limit)) = limits.into_iter().find(|(_, limit)| needed > *limit) {
+            return Err(LoadError::TooLarge { name, what, needed, limit });
         }
         if let Some(Files::Directory { path, access }) = &spec.grants.files {
             check_directory(path, *access).map_err(|reason| LoadError::Grant {

@@ -17,9 +17,9 @@ pub(crate) fn map_code(engine: &Engine, path: &Path) -> wasmtime::Result<Compone
     unsafe { Component::deserialize_file(engine, path) }
 }
 
-/// Asks for a core for so long at a stretch, for this thread; its priority stays. From Linux 6.12 on, a thread that
-/// wakes goes before one that runs with a longer slice (`PREEMPT_SHORT`), and one of low priority has its part of a
-/// core in smaller pieces and sooner; before, this changes nothing.
+/// Asks for a core for so long at a stretch, for this thread; its policy and priority stay. From Linux 6.12 on, a thread
+/// that wakes and has had less than its part goes before one that runs with a longer slice (`PREEMPT_SHORT`), and one of
+/// low priority has its part of a core in smaller pieces and sooner; before, this changes nothing.
 ///
 /// # Errors
 ///
@@ -40,8 +40,9 @@ pub(crate) fn ask_for_slices(slice: Duration) -> io::Result<()> {
     }
     let attributes = Attributes {
         size: size_of::<Attributes>() as u32,
-        policy: libc::SCHED_OTHER as u32,
-        flags: 0,
+        policy: 0,
+        // Whoever started this process may have chosen another.
+        flags: libc::SCHED_FLAG_KEEP_POLICY as u64,
         // The call sets it, too.
         nice: rustix::process::getpriority_process(None)?,
         priority: 0,

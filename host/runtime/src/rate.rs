@@ -16,8 +16,9 @@ pub(crate) struct Rate {
 impl Rate {
     /// Adds to this window.
     pub(crate) fn note(&self, window: u64, amount: u64) {
-        let last = self.window.swap(window, Relaxed);
-        if last != window {
+        // A thread that comes late with a window of before adds to the present one.
+        let last = self.window.fetch_max(window, Relaxed);
+        if last < window {
             let sum = self.now.swap(0, Relaxed);
             self.before.store(if last + 1 == window { sum } else { 0 }, Relaxed);
         }
@@ -46,6 +47,7 @@ mod tests {
         rate.note(2, 1);
         assert_eq!((rate.sum(2), rate.sum(3)), (6, 1));
         rate.note(9, 7);
-        assert_eq!(rate.sum(9), 7);
+        rate.note(8, 1);
+        assert_eq!(rate.sum(9), 8, "one that comes late adds, and clears nothing");
     }
 }

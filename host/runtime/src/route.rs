@@ -148,9 +148,10 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// The threads that carry this request, if not those that serve.
+    /// Counts this request. The threads that carry it, if not those that serve.
     pub(crate) fn background(&self) -> Option<&Handle> {
-        let app = self.route.app.as_ref().filter(|_| self.resident.account.turns.goes_behind())?;
+        let behind = self.resident.account.turns.count_request();
+        let app = self.route.app.as_ref().filter(|_| behind)?;
         app.runtime.background.handle()
     }
 }
@@ -168,6 +169,13 @@ impl House {
             house.add(route)?;
         }
         Ok(house)
+    }
+
+    /// Counts a request that no tenant is asked for.
+    pub(crate) fn count_unclaimed(&self) {
+        if let Some(resident) = self.tenants.values().next() {
+            resident.account.turns.count_unclaimed();
+        }
     }
 
     fn add(&mut self, mut route: Route) -> Result<(), RouteError> {

@@ -73,6 +73,9 @@ pub enum StartError {
     /// A slot of the pool kept something of the instance before.
     #[error("the pool does not clear its slots on this machine: {0}")]
     Unclean(&'static str),
+    /// There are no threads to load components on.
+    #[error("no threads can be had: {0}")]
+    Threads(std::io::Error),
     /// The engine can't be made: mostly too much address space asked for.
     #[error("the engine can't start with this capacity: {0:#}")]
     Engine(wasmtime::Error),
@@ -96,7 +99,7 @@ impl Runtime {
             hall: Hall::new(options.capacity.instances as usize),
             turns: Turns::of_this_machine(),
             accounts: Mutex::default(),
-            background: Background::default(),
+            background: Background::new().map_err(StartError::Threads)?,
             pressure: Pressure::new(options.capacity.process_bytes),
             capacity: options.capacity,
             schedule: Arc::new(options.schedule),
@@ -117,10 +120,7 @@ impl Runtime {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
-        match self.background.handle() {
-            Some(threads) => threads.spawn_blocking(work).await,
-            None => tokio::task::spawn_blocking(work).await,
-        }
+        self.background.aside(work).await
     }
 
     /// Takes a reading of the memory that this process uses. Near the end of what it may have, idle instances go; at

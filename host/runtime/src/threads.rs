@@ -1,51 +1,86 @@
 //! The threads that carry requests: those that serve, and those of lower priority.
 //!
 //! A request takes many short steps, and wherever every core is at work each step has to wait until the system takes
-//! a core from somebody. Threads that serve therefore ask for short slices: the system lets a thread that wakes go
-//! before one that has a longer slice. The requests of a tenant whose guests were seen to compute for longer than
-//! 10 ms, or that three quarters of the work of the moment is done for, are carried by threads of lower priority. They
-//! get what is left, which is all of it while nobody else has work.
+//! a core from somebody. So the requests of a tenant whose guests were seen to compute for longer than 10 ms, or that
+//! three quarters of the work of the moment is done for, are carried by threads of lower priority. They get what is
+//! left, which is all of it while nobody else has work. Loading has threads of that priority, too, of its own: no
+//! guest's work stands before it. All ask for short slices, which keeps each step short for those that wait, and each
+//! lock that is held when the system takes a core.
 
 use crate::native;
-use crate::turns::{turns_in_all, worker_threads};
-use std::sync::OnceLock;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::{LazyLock, OnceLock};
+use std::thread::available_parallelism;
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinError;
 
-/// The least that the system gives (sched(7)).
+/// The least that the system gives.
 const SLICE: Duration = Duration::from_micros(100);
 
 /// How much nicer threads of lower priority are: they get about a tenth of a core that somebody else wants, too.
 const NICER: i32 = 10;
 
-/// Threads for a host to serve on: all that guests may keep busy, and one more.
+/// How many components are loaded at one time, as far as that is work of this process.
+const LOADED_AT_ONCE: usize = 4;
+
+/// The cores that this process may use.
+pub(crate) fn cores() -> usize {
+    static CORES: LazyLock<usize> = LazyLock::new(|| available_parallelism().map_or(1, NonZeroUsize::get));
+    *CORES
+}
+
+/// Two tenants that have each core at work still leave a thread; the system shares the cores among threads.
+pub(crate) fn turns_in_all() -> usize {
+    cores() * 2
+}
+
+/// How many threads serve: all that guests may keep busy, and one more.
+pub(crate) fn worker_threads() -> usize {
+    turns_in_all() + 1
+}
+
+/// Threads for a host to serve on.
 #[must_use]
 pub fn serving_threads() -> Builder {
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(worker_threads()).thread_name("tollgate-serving").enable_all();
-    // Under an older system, or a filter of system calls, they serve with the slices that everybody has.
-    builder.on_thread_start(|| {
-        let _ = native::ask_for_slices(SLICE);
-    });
+    builder.on_thread_start(in_short_slices);
     builder
 }
 
-/// The threads of lower priority; made when they are first needed.
-#[derive(Default)]
-pub(crate) struct Background(OnceLock<Option<Runtime>>);
+/// Under an older system, or a filter of system calls, a thread has the slices that everybody has.
+fn in_short_slices() {
+    let _ = native::ask_for_slices(SLICE);
+}
+
+/// The threads of lower priority.
+pub(crate) struct Background {
+    /// Made when they are first needed.
+    carrying: OnceLock<Option<Runtime>>,
+    /// Has threads only while there is something to load.
+    loading: Option<Runtime>,
+    /// What this process began with.
+    nice: i32,
+}
 
 impl Background {
+    pub(crate) fn new() -> io::Result<Self> {
+        let nice = rustix::process::getpriority_process(None)?;
+        let mut builder = Builder::new_current_thread();
+        builder.max_blocking_threads(LOADED_AT_ONCE).thread_name("tollgate-loading");
+        builder.on_thread_start(move || of_lower_priority(nice));
+        Ok(Self { carrying: OnceLock::new(), loading: Some(builder.build()?), nice })
+    }
+
     /// Where a tenant's requests are carried; none for where everybody's are.
     pub(crate) fn handle(&self) -> Option<&Handle> {
-        let runtime = self.0.get_or_init(|| {
+        let runtime = self.carrying.get_or_init(|| {
+            let nice = self.nice;
             let mut builder = Builder::new_multi_thread();
             builder.worker_threads(turns_in_all()).thread_name("tollgate-background").enable_all();
-            // At any priority they do their work.
-            builder.on_thread_start(|| {
-                let _ = rustix::process::nice(NICER);
-                // Else one that holds a lock when its core is taken would keep it for tens of milliseconds.
-                let _ = native::ask_for_slices(SLICE);
-            });
+            builder.on_thread_start(move || of_lower_priority(nice));
             let built = builder.build();
             built
                 .inspect_err(
@@ -55,13 +90,68 @@ impl Background {
         });
         runtime.as_ref().map(Runtime::handle)
     }
+
+    /// Does work that takes long on a thread for loading.
+    pub(crate) async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        match &self.loading {
+            Some(loading) => loading.spawn_blocking(work).await,
+            None => tokio::task::spawn_blocking(work).await,
+        }
+    }
+}
+
+/// Makes this thread one that others go before. Not by a step from what it is: a thread begins as nice as the one that
+/// started it.
+fn of_lower_priority(nice: i32) {
+    // At any priority it does its work.
+    let _ = rustix::process::setpriority_process(None, nice.saturating_add(NICER).min(19));
+    in_short_slices();
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take().flatten() {
-            // Nothing here waits for a run that is still under way: whoever stops a host has waited before.
+        // Nothing here waits for a run that is still under way: whoever stops a host has waited before.
+        for runtime in [self.carrying.take().flatten(), self.loading.take()].into_iter().flatten() {
             runtime.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::getpriority_process;
+
+    #[tokio::test]
+    async fn threads_of_lower_priority_are_that_by_one_step_whoever_starts_them() {
+        let background = Background::new().unwrap();
+        let own = getpriority_process(None).unwrap();
+        let lower = (own + NICER).min(19);
+        assert_eq!(background.aside(|| getpriority_process(None).unwrap()).await.unwrap(), lower);
+        let carried = background.handle().unwrap().spawn(async {
+            let from_there = tokio::task::spawn_blocking(|| getpriority_process(None).unwrap());
+            (getpriority_process(None).unwrap(), from_there.await.unwrap())
+        });
+        assert_eq!(carried.await.unwrap(), (lower, lower));
+        assert_eq!(getpriority_process(None).unwrap(), own);
+    }
+
+    #[tokio::test]
+    async fn what_guests_have_blocking_threads_do_is_not_before_what_is_loaded() {
+        let background = Background::new().unwrap();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
+        for _ in 0..600 {
+            let wait = wait.clone();
+            background.handle().unwrap().spawn_blocking(move || {
+                // Until the test has what it wants: the sender is gone.
+                let _ = wait.lock().unwrap().recv();
+            });
+        }
+        assert_eq!(background.aside(|| 7).await.unwrap(), 7);
+        drop(go);
     }
 }

@@ -7,15 +7,17 @@
 //!
 //! Tenants whose guests were seen to compute for longer than [`LONG`] are *busy* for a while. As long as others have
 //! requests, all busy tenants together leave a core to them, if there is more than one.
+//!
+//! A tenant that most work of the moment is done for *crowds* the others, and its requests go behind theirs, one by one.
+//! Work is what is computed in its turns, and a part for each request that is the host's own.
 
 use crate::rate::{Rate, WINDOW_MS};
+use crate::threads::{cores, turns_in_all};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 /// From how much CPU time of one run on its tenant is busy, and for how long.
@@ -25,26 +27,15 @@ const BUSY_FOR: Duration = Duration::from_secs(60);
 /// For how long after a turn of a tenant that is not busy a core is kept for such.
 const KEPT_FOR: Duration = Duration::from_millis(100);
 
-/// How many threads serve: all that guests may keep busy, and one more.
-pub(crate) fn worker_threads() -> usize {
-    turns_in_all() + 1
-}
-
-fn cores() -> usize {
-    available_parallelism().map_or(1, NonZeroUsize::get)
-}
-
-/// Two tenants that have each core at work still leave a thread; the system shares the cores among threads.
-pub(crate) fn turns_in_all() -> usize {
-    cores() * 2
-}
-
 /// A tenant crowds others from so many microseconds of work in two windows on, if they are three quarters of all, and
 /// others have some.
 const CROWD_US: u64 = 12_000;
 
 /// What a request is taken to cost the host, in microseconds, beside its guest's CPU time.
 const REQUEST_US: u64 = 300;
+
+/// How much of what a guest computes is counted at one time.
+const COUNTED_AT_ONCE: Duration = Duration::from_millis(1);
 
 /// All turns of one host.
 pub(crate) struct Turns {
@@ -101,6 +92,8 @@ pub(crate) struct Seat<'a> {
     /// Whether it goes ahead of others of its tenant.
     first: bool,
     waiter: Option<Arc<Waiter>>,
+    /// What was computed in its turns and is not counted yet.
+    uncounted: Duration,
 }
 
 /// A turn. Given back when dropped.
@@ -169,6 +162,10 @@ impl Turns {
         })
     }
 
+    fn window(&self) -> u64 {
+        self.others.now() / WINDOW_MS
+    }
+
     /// Whether a tenant that has so many turns may have one more now.
     fn may_take(&self, state: &State, taken: usize, busy: bool) -> bool {
         let room = !busy || state.busy < self.for_busy || !self.others.is_ahead();
@@ -235,31 +232,38 @@ impl Queue {
 
     /// Counts a request, and tells whether it goes behind those of others: because the tenant is busy, or because most
     /// work of the moment is done for it.
-    pub(crate) fn goes_behind(&self) -> bool {
-        self.worked_us(REQUEST_US) || self.is_busy()
+    pub(crate) fn count_request(&self) -> bool {
+        self.worked(REQUEST_US) || self.is_busy()
     }
 
-    /// Counts what a request's guest computed.
-    pub(crate) fn computed(&self, cpu: Duration) {
-        self.worked_us(cpu.as_micros() as u64);
+    /// Counts a request of no tenant's, with all the work of the host: else who is served beside a flood of such would
+    /// seem to have most of it.
+    pub(crate) fn count_unclaimed(&self) {
+        if let Some(turns) = self.turns.upgrade() {
+            turns.work.note(turns.window(), REQUEST_US);
+        }
     }
 
-    /// Adds work, and tells whether the tenant now crowds others.
-    fn worked_us(&self, amount: u64) -> bool {
+    /// Adds work in microseconds, and tells whether the tenant now crowds others.
+    fn worked(&self, amount_us: u64) -> bool {
         let Some(turns) = self.turns.upgrade() else { return false };
-        let window = turns.others.now() / WINDOW_MS;
-        self.work.note(window, amount);
-        turns.work.note(window, amount);
+        let window = turns.window();
+        turns.work.note(window, amount_us);
+        self.work.note(window, amount_us);
+        self.crowds(&turns, window)
+    }
+
+    fn crowds(&self, turns: &Turns, window: u64) -> bool {
         crowds(self.work.sum(window), turns.work.sum(window))
     }
 
     pub(crate) fn seat(self: &Arc<Self>) -> Seat<'_> {
-        Seat { queue: self, first: false, waiter: None }
+        Seat { queue: self, first: false, waiter: None, uncounted: Duration::ZERO }
     }
 
     /// For a call into the tenant's gate, which is short and bounded: it does not wait behind the tenant's runs.
     pub(crate) fn first_seat(self: &Arc<Self>) -> Seat<'_> {
-        Seat { queue: self, first: true, waiter: None }
+        Seat { queue: self, first: true, waiter: None, uncounted: Duration::ZERO }
     }
 }
 
@@ -269,6 +273,18 @@ fn crowds(own: u64, all: u64) -> bool {
 }
 
 impl Seat<'_> {
+    /// Counts what was computed in a turn. A little is counted together, and all when the seat is dropped.
+    pub(crate) fn computed(&mut self, cpu: Duration) {
+        self.uncounted = self.uncounted.saturating_add(cpu);
+        if self.uncounted >= COUNTED_AT_ONCE {
+            self.count();
+        }
+    }
+
+    fn count(&mut self) {
+        let _ = self.queue.worked(std::mem::take(&mut self.uncounted).as_micros() as u64);
+    }
+
     /// A turn, now or when woken. None once the host is gone, for which nobody has to wait.
     pub(crate) fn poll_turn(&mut self, context: &Context<'_>) -> Poll<Option<Turn>> {
         let Some(turns) = self.queue.turns.upgrade() else { return Poll::Ready(None) };
@@ -310,6 +326,7 @@ impl Seat<'_> {
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
+        self.count();
         let (Some(waiter), Some(turns)) = (self.waiter.take(), self.queue.turns.upgrade()) else { return };
         let mut state = turns.state.lock();
         let mut inner = self.queue.inner.lock();
@@ -413,17 +430,33 @@ mod tests {
         assert!(!crowds(74_999, 100_000) && !crowds(9_000, 9_300));
         let turns = Turns::new(2, 4);
         let (loud, quiet) = (turns.queue(), turns.queue());
-        assert!((0..100).all(|_| !loud.goes_behind()));
-        assert!(!quiet.goes_behind());
-        // Again, should this thread have stood still for a window.
-        assert!((0..10).any(|_| !quiet.goes_behind() && (0..100).any(|_| loud.goes_behind())));
-        let few = turns.queue();
-        let some_that_compute = |_| {
-            let before = quiet.goes_behind() || few.goes_behind();
-            few.computed(Duration::from_millis(200));
-            !before && few.goes_behind()
+        // In a window that no clock comes to.
+        let add = |queue: &Queue, window, amount_us| {
+            turns.work.note(window, amount_us);
+            queue.work.note(window, amount_us);
+            queue.crowds(&turns, window)
         };
-        assert!((0..10).any(some_that_compute), "a few that compute crowd, too");
+        assert!(!add(&loud, 1_000_000, 100_000), "there is nobody else");
+        assert!(!add(&quiet, 1_000_000, 300));
+        assert!(add(&loud, 1_000_000, 300) && add(&loud, 1_000_001, 300));
+        assert!(!add(&loud, 1_000_002, 300), "what is long ago is forgotten");
+        turns.work.note(1_000_003, 50_000);
+        assert!(!add(&loud, 1_000_003, 100_000), "requests of nobody's are work, too");
+    }
+
+    #[test]
+    fn what_is_computed_in_turns_is_work_of_the_tenant() {
+        let turns = Turns::new(2, 4);
+        let queue = turns.queue();
+        let sum = || queue.work.sum(turns.window());
+        let mut seat = queue.seat();
+        seat.computed(COUNTED_AT_ONCE / 2);
+        assert_eq!(sum(), 0);
+        drop(seat);
+        let mut seat = queue.first_seat();
+        seat.computed(Duration::from_secs(1));
+        // All of it, should this thread have stood still for a window.
+        assert!([1_000_000, 1_000_500].contains(&sum()), "{}", sum());
     }
 
     #[test]

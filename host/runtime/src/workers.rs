@@ -9,9 +9,11 @@ use crate::names::Name;
 use crate::state::runs::{Afterwards, AtWork, Number, Roster, RunPart, begun, ended, enter, exit};
 use crate::state::{Report, State};
 use crate::store::give_way;
-use crate::turns::{LONG, worker_threads};
+use crate::threads::worker_threads;
+use crate::turns::LONG;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::{pending, poll_fn};
@@ -20,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Instant;
+use tokio::runtime::{Handle, Id};
 use tokio::sync::{Notify, mpsc, oneshot};
 use wasmtime::component::Accessor;
 use wasmtime::{AsContextMut, Store};
@@ -95,9 +98,8 @@ impl Drop for Waiting {
 struct Worker {
     visits: mpsc::UnboundedSender<Visit>,
     desk: Arc<Desk>,
-    at_work: Arc<AtWork>,
-    /// Whether it was made while its tenant was busy: then it is on the threads of busy tenants.
-    busy: bool,
+    /// The threads that it is on.
+    threads: Id,
 }
 
 /// What an instance at work and those who send it requests know of each other.
@@ -111,6 +113,8 @@ struct Desk {
     in_line: AtomicBool,
     /// Told when it does not answer.
     stuck: Notify,
+    /// Wakes it: what waits in it for others may have wakers that nobody hears.
+    waker: AtomicWaker,
     /// Polls that have ended.
     polls: AtomicU64,
     /// Whether it is to go, having nothing to do.
@@ -145,9 +149,9 @@ impl Entry {
         self.worker.desk.polls.load(Relaxed)
     }
 
-    /// Whether this run's is the last guest that was entered.
-    pub(crate) fn is_present(&self) -> bool {
-        self.worker.at_work.number() == Some(self.number)
+    /// Has it polled, if it does not compute.
+    pub(crate) fn ask(&self) {
+        self.worker.desk.waker.wake();
     }
 
     /// Sends the request in. If the instance is gone, `left` is, too.
@@ -183,23 +187,29 @@ impl Workers {
         Arc::new(Self { tenant: tenant.clone(), all: Mutex::default() })
     }
 
-    /// A place in an instance that is there. One that computes is left alone as long as there may be another.
-    pub(crate) fn enter(&self, concurrency: Concurrency, busy: bool) -> Option<Entry> {
+    /// A place in an instance that is there, on the threads of whoever asks. One that computes is left alone as long as
+    /// there may be another.
+    pub(crate) fn enter(&self, concurrency: Concurrency) -> Option<Entry> {
+        let threads = Handle::current().id();
         let mut all = self.all.lock();
         let mut idle = 0;
         all.retain(|worker| {
             idle += usize::from(worker.desk.is_idle());
-            let stays = worker.is_open(concurrency, busy) && (idle <= IDLE_MOST || !worker.desk.is_idle());
+            let stays = worker.is_open(concurrency) && (idle <= IDLE_MOST || !worker.desk.is_idle());
             if !stays {
                 worker.desk.evict();
             }
             stays
         });
-        let has_room = |worker: &&Arc<Worker>| worker.desk.under_way.load(Relaxed) < concurrency.at_once;
+        let has_room = |worker: &&Arc<Worker>| {
+            worker.threads == threads && worker.desk.under_way.load(Relaxed) < concurrency.at_once
+        };
         let ready = all.iter().filter(has_room).find(|worker| !worker.desk.computes.load(Relaxed));
         let worker = match ready {
             Some(worker) => worker,
-            None if all.len() < worker_threads() => return None,
+            None if all.iter().filter(|worker| worker.threads == threads).count() < worker_threads() => {
+                return None;
+            }
             None => all.iter().filter(has_room).min_by_key(|worker| worker.desk.under_way.load(Relaxed))?,
         };
         Some(Entry::of(worker))
@@ -219,12 +229,13 @@ impl Workers {
             computes: AtomicBool::new(false),
             in_line: AtomicBool::new(false),
             stuck: Notify::new(),
+            waker: AtomicWaker::new(),
             polls: AtomicU64::new(0),
             evicted: AtomicBool::new(false),
             last_used: Mutex::new(Instant::now()),
         });
-        let busy = account.turns.is_busy();
-        let worker = Arc::new(Worker { visits, desk: desk.clone(), at_work: at_work.clone(), busy });
+        let threads = Handle::current().id();
+        let worker = Arc::new(Worker { visits, desk: desk.clone(), threads });
         tokio::spawn(work(store, proxy, arriving, desk, at_work, account.clone()));
         Entry::of(&worker)
     }
@@ -265,10 +276,10 @@ impl Evict for Workers {
 }
 
 impl Worker {
-    fn is_open(&self, concurrency: Concurrency, busy: bool) -> bool {
+    fn is_open(&self, concurrency: Concurrency) -> bool {
         let taken = self.desk.taken.load(Relaxed);
         let closed = self.desk.closed.load(Relaxed) || self.visits.is_closed();
-        !closed && taken < concurrency.reuse && self.busy == busy
+        !closed && taken < concurrency.reuse
     }
 }
 
@@ -325,6 +336,7 @@ async fn work(
         let mut seat = turns.seat();
         let mut long_polls = 0;
         poll_fn(|context| {
+            desk.waker.register(context.waker());
             if stuck.as_mut().poll(context).is_ready() {
                 stuck.set(desk.stuck.notified());
                 context.waker().wake_by_ref();
@@ -347,7 +359,7 @@ async fn work(
             // One that gave the thread back after a tick goes on at once.
             let was_long = !at_work.poll_is_young();
             desk.computes.store(was_long, Relaxed);
-            last.poll_ends();
+            seat.computed(last.poll_ends());
             desk.polls.fetch_add(1, Relaxed);
             drop(turn);
             long_polls = if was_long { long_polls + 1 } else { 0 };

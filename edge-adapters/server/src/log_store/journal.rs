@@ -2,7 +2,8 @@
 //!
 //! A frame is `TGJ2`, the number of its generation (64 bits), the length of its payload and of the payload unpacked
 //! (32 bits each, little-endian all three), the BLAKE3 hash of these numbers and the payload, and the payload: an lz4
-//! block. It begins at a multiple of 4 KiB, so writing one touches no block of another. Each frame is synced before the
+//! block. A value that an earlier one of the generation begins is told by that one's key and what follows. A frame
+//! begins at a multiple of 4 KiB, so writing one touches no block of another. Each frame is synced before the
 //! next one is written, so a crash can break the last frame only.
 //!
 //! A generation begins over whatever stands in the file that is not live, with a frame that holds all that is not in
@@ -43,8 +44,54 @@ const FIRST_BYTES: u64 = 64 << 10;
 /// The most that a batch may have, packed or not.
 const MAX_BATCH_BYTES: usize = 256 << 20;
 
-/// A change of a batch: a key, and its new value, or none for a deletion.
-pub(super) type Change<'a> = (&'a str, Option<&'a [u8]>);
+/// A change of a batch.
+pub(super) struct Change<'a> {
+    key: &'a str,
+    what: What<'a>,
+}
+
+enum What<'a> {
+    Deleted,
+    Set(&'a [u8]),
+    /// The value that this key had before the batch, and these bytes. A tile grows with each batch, and most of it is in
+    /// an earlier frame of the same generation.
+    Grown {
+        from: &'a str,
+        by: &'a [u8],
+    },
+}
+
+impl<'a> Change<'a> {
+    /// All that is in the overlay, as a whole.
+    pub(super) fn all(overlay: &'a Overlay) -> Vec<Self> {
+        let what = |value: Option<&'a Bytes>| value.map_or(What::Deleted, |value| What::Set(value));
+        overlay.iter().map(|(key, value)| Self { key, what: what(value) }).collect()
+    }
+
+    /// The deletion of a key.
+    pub(super) fn deleted(key: &'a str) -> Self {
+        Self { key, what: What::Deleted }
+    }
+
+    /// A key's value, as short as it can be told to who has read what stands in the overlay.
+    pub(super) fn after(overlay: &'a Overlay, key: &'a str, value: &'a [u8]) -> Self {
+        let what = match overlay.prefix_of(key, value) {
+            Some((from, part)) => What::Grown { from, by: value.get(part.len()..).unwrap_or_default() },
+            None => What::Set(value),
+        };
+        Self { key, what }
+    }
+
+    /// What it is in a frame: a byte for its kind, and its texts.
+    fn parts(&self) -> (u8, impl Iterator<Item = &'a [u8]>) {
+        let (kind, rest) = match self.what {
+            What::Deleted => (0, [None, None]),
+            What::Set(value) => (1, [Some(value), None]),
+            What::Grown { from, by } => (2, [Some(from.as_bytes()), Some(by)]),
+        };
+        (kind, [Some(self.key.as_bytes())].into_iter().chain(rest).flatten())
+    }
+}
 
 /// A file that can fail.
 pub(super) trait JournalFile: Send {
@@ -256,22 +303,19 @@ fn whole_blocks(len: usize) -> u64 {
 
 /// The frame of a batch.
 fn frame(generation: u64, changes: &[Change<'_>]) -> Result<Vec<u8>, LogStoreError> {
-    let bytes = changes.iter().map(|(key, value)| 9 + key.len() + value.map_or(0, <[u8]>::len)).sum();
+    let bytes =
+        changes.iter().map(|change| 1 + change.parts().1.map(|text| 4 + text.len()).sum::<usize>()).sum();
     let too_large = || LogStoreError::TooLarge { bytes };
     if bytes > MAX_BATCH_BYTES {
         return Err(too_large());
     }
     let mut batch = Vec::with_capacity(bytes);
-    for (key, value) in changes {
-        let text = |bytes: &[u8], batch: &mut Vec<u8>| {
-            batch.extend_from_slice(&u32::try_from(bytes.len()).map_err(|_| too_large())?.to_le_bytes());
-            batch.extend_from_slice(bytes);
-            Ok::<(), LogStoreError>(())
-        };
-        batch.push(u8::from(value.is_some()));
-        text(key.as_bytes(), &mut batch)?;
-        if let Some(value) = value {
-            text(value, &mut batch)?;
+    for change in changes {
+        let (kind, texts) = change.parts();
+        batch.push(kind);
+        for text in texts {
+            batch.extend_from_slice(&u32::try_from(text.len()).map_err(|_| too_large())?.to_le_bytes());
+            batch.extend_from_slice(text);
         }
     }
     let payload = lz4_flex::block::compress(&batch);
@@ -317,14 +361,23 @@ fn read_batch(mut bytes: &[u8], overlay: &mut Overlay, keep: &impl Fn(&str) -> b
         *bytes = rest;
         Some(text)
     }
+    let mut changes = Vec::new();
     while let Some((&kind, rest)) = bytes.split_first() {
         bytes = rest;
         let key = String::from_utf8(text(&mut bytes)?.to_vec()).ok()?;
         let value = match kind {
             0 => None,
             1 => Some(Bytes::copy_from_slice(text(&mut bytes)?)),
+            2 => {
+                let from = overlay.get(std::str::from_utf8(text(&mut bytes)?).ok()?)??;
+                Some([from, text(&mut bytes)?].concat().into())
+            }
             _ => return None,
         };
+        changes.push((key, value));
+    }
+    // Not before, so that each value that grew finds the one from before the batch.
+    for (key, value) in changes {
         overlay.set(key, value, keep);
     }
     Some(())

@@ -58,6 +58,18 @@ impl Overlay {
         self.changes.insert(key, value);
     }
 
+    /// The widest partial tile of this tile's place, if this value goes on where it ends.
+    pub(super) fn prefix_of(&self, key: &str, value: &[u8]) -> Option<(&str, &Bytes)> {
+        let directory =
+            partial(key).map_or_else(|| format!("{key}.p"), |(directory, _)| directory.to_owned());
+        let from = (Bound::Excluded(directory.as_str()), Bound::Unbounded);
+        let beside =
+            self.changes.range::<str, _>(from).take_while(|(other, _)| other.starts_with(&directory));
+        let partials = beside.filter_map(|(other, value)| Some((partial(other)?.1, other, value.as_ref()?)));
+        let (_, other, part) = partials.max_by_key(|(width, ..)| *width)?;
+        value.starts_with(part).then_some((other.as_str(), part))
+    }
+
     /// Forgets what stands in files by now, unless it has changed since.
     pub(super) fn forget(&mut self, written: &Self) {
         for (key, value) in &written.changes {
@@ -119,6 +131,21 @@ mod tests {
         assert_eq!(at_0, [("tile/0/000.p/11", Some(&Bytes::from_static(b"y"))), ("tile/0/000.p/7", None)]);
         let bytes: usize = overlay.iter().map(|(key, value)| key.len() + value.map_or(0, Bytes::len)).sum();
         assert_eq!(overlay.bytes(), bytes);
+    }
+
+    #[test]
+    fn a_tile_goes_on_where_the_widest_partial_one_of_its_place_ends() {
+        let mut overlay = Overlay::default();
+        set(&mut overlay, "tile/0/000.p/9", "ab");
+        set(&mut overlay, "tile/0/000.p/10", "abc");
+        set(&mut overlay, "tile/0/001.p/1", "z");
+        let prefix = |key, value: &str| overlay.prefix_of(key, value.as_bytes()).map(|(key, _)| key);
+        assert_eq!(prefix("tile/0/000.p/11", "abcd"), Some("tile/0/000.p/10"));
+        assert_eq!(prefix("tile/0/000", "abcd"), Some("tile/0/000.p/10"));
+        assert_eq!(prefix("tile/0/000.p/11", "abd"), None, "it is another");
+        assert_eq!((prefix("tile/1/000", "abcd"), prefix("checkpoint", "abcd")), (None, None));
+        overlay.set("tile/0/001.p/1".into(), None, |_| false);
+        assert!(overlay.prefix_of("tile/0/001", b"zz").is_none(), "it was deleted");
     }
 
     #[test]

@@ -47,8 +47,8 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn set_many(&mut self, values: Vec<(String, Vec<u8>)>) -> Result<(), LogStoreError> {
-        let deleted = self.deleted.iter().map(|key| (key.as_str(), None));
-        let set = values.iter().map(|(key, value)| (key.as_str(), Some(value.as_slice())));
+        let deleted = self.deleted.iter().map(|key| Change::deleted(key));
+        let set = values.iter().map(|(key, value)| Change::after(&self.overlay, key, value));
         let changes: Vec<Change<'_>> = deleted.chain(set).collect();
         if let Err(failure) = self.journal.append(&changes) {
             self.in_doubt = failure.unknown;
@@ -153,9 +153,7 @@ impl Shared {
             return synced;
         }
         let State { journal, overlay, .. } = &mut *state;
-        let changes: Vec<Change<'_>> =
-            overlay.iter().map(|(key, value)| (key, value.map(|value| &**value))).collect();
-        let begun = synced.and_then(|()| journal.begin(&changes));
+        let begun = synced.and_then(|()| journal.begin(&Change::all(overlay)));
         state.in_doubt = begun.is_err();
         begun
     }

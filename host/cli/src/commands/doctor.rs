@@ -72,8 +72,12 @@ struct Machine {
 }
 
 pub(super) fn run(args: &DoctorArgs, output: &mut Output) -> Result<(), Failure> {
-    let config = Config::read(&args.config.config).map_err(config_failure)?;
-    let admin = args.admin.unwrap_or(config.host.admin);
+    // Who says where the host is wants to know how it stands, all the more when the configuration is wrong.
+    let (admin, warnings, wrong) = match (Config::read(&args.config.config), args.admin) {
+        (Ok(config), admin) => (admin.unwrap_or(config.host.admin), config.warnings, None),
+        (Err(error), Some(admin)) => (admin, Vec::new(), Some(error.to_string())),
+        (Err(error), None) => return Err(config_failure(error)),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ready, status) = runtime.block_on(async {
         let ready = ask_admin(admin, "/ready", "checks").await?;
@@ -85,8 +89,8 @@ pub(super) fn run(args: &DoctorArgs, output: &mut Output) -> Result<(), Failure>
         engine: Schedule::ENGINE,
         doctor_runs_on: machine(),
         admin,
-        warnings: config.warnings,
-        findings: findings(&ready, &status),
+        warnings,
+        findings: wrong.into_iter().chain(findings(&ready, &status)).collect(),
         ready,
         status,
     };
@@ -144,7 +148,7 @@ fn full(figure: Option<&Value>) -> Option<String> {
     let figure = figure?;
     let (used, limit) = (figure.get("used")?.as_u64()?, figure.get("limit")?.as_u64()?);
     let full = limit > 0 && u128::from(used) * 10 >= u128::from(limit) * 9;
-    full.then(|| format!("nearly full: {used} of {limit}"))
+    full.then(|| format!("{} full: {used} of {limit}", if used >= limit { "quite" } else { "nearly" }))
 }
 
 fn entries(value: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {

@@ -1,6 +1,6 @@
 //! Loading one tenant: its gate, its apps and its routes.
 
-use super::{Common, HouseError, LoadedApp, Trouble, blocking};
+use super::{Common, HouseError, LoadedApp, Trouble};
 use crate::config::{self, Config, PolicyText};
 use crate::output::chain;
 use futures::stream::{self, StreamExt};
@@ -159,7 +159,8 @@ async fn load_gate(
             None => None,
         };
     let policy = tenant.policy.clone();
-    let policy = blocking(move || policy_bytes(&policy)).await.map_err(|error| chain(&error))??;
+    let policy = runtime.aside(move || policy_bytes(&policy)).await;
+    let policy = policy.map_err(|_| chain(&HouseError::Stopping))??;
     let setting = GateSetting {
         tenant: tenant.name.clone(),
         totals: tenant.totals.clone(),

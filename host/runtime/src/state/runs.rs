@@ -75,11 +75,6 @@ impl AtWork {
         self.present.lock().0.clone()
     }
 
-    /// Whose turn it is, or was last.
-    pub(crate) fn number(&self) -> Option<Number> {
-        self.present.lock().1
-    }
-
     pub(crate) fn poll_begins(&self) {
         let mut present = self.present.lock();
         present.2 = Instant::now();

@@ -168,9 +168,7 @@ fn a_generation_that_a_crash_cuts_short_leaves_the_one_before_it() {
     }
     drop(state);
     let State { journal: log, overlay, .. } = &mut *store.shared.state.lock();
-    let changes: Vec<Change<'_>> =
-        overlay.iter().map(|(key, value)| (key, value.map(|value| &**value))).collect();
-    assert!(log.begin(&changes).is_ok());
+    assert!(log.begin(&Change::all(overlay)).is_ok());
     let (old, new) = (journal(before.path(), ".journal.2"), journal(dir.path(), ".journal.2"));
     let len = frame_len(&new, 0);
     assert!(len > 3 * BLOCK);
@@ -323,4 +321,94 @@ proptest! {
         fs::write(crashed.path().join(".journal"), bytes).unwrap();
         prop_assert_eq!(opened(crashed.path()), before);
     }
+}
+
+/// Appends entries of so many bytes to a log's tiles, as the audit component does, with the checkpoint.
+struct Growing<'a> {
+    store: &'a LogStore,
+    tile: Vec<u8>,
+    width: usize,
+    number: usize,
+    /// All that was acknowledged but the partial tiles that a wider one followed.
+    acknowledged: Values,
+}
+
+impl Growing<'_> {
+    fn append(&mut self, entries: &[usize]) {
+        let mut batch: Vec<(String, Vec<u8>)> = Vec::new();
+        self.acknowledged.retain(|key, _| !key.contains(".p/"));
+        for &bytes in entries {
+            self.tile.extend(std::iter::repeat_n(self.width as u8, bytes));
+            self.width += 1;
+            if self.width == 8 {
+                batch.push((format!("tile/entries/{:03}", self.number), std::mem::take(&mut self.tile)));
+                (self.number, self.width) = (self.number + 1, 0);
+            }
+        }
+        if self.width > 0 {
+            batch.push((format!("tile/entries/{:03}.p/{}", self.number, self.width), self.tile.clone()));
+        }
+        batch.push(("checkpoint".into(), format!("{} {}", self.number, self.width).into()));
+        self.acknowledged.extend(batch.iter().cloned());
+        self.store.set_many(batch).unwrap();
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Move {
+    Append(Vec<usize>),
+    WriteOut,
+    Begin,
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let step = prop_oneof![
+        6 => prop::collection::vec(0..300_usize, 1..12).prop_map(Move::Append),
+        1 => Just(Move::WriteOut),
+        1 => Just(Move::Begin),
+    ];
+    prop::collection::vec(step, 1..24)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn tiles_that_grew_in_the_journal_are_whole_after_a_kill(moves in moves()) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let mut log =
+            Growing { store: &store, tile: Vec::new(), width: 0, number: 0, acknowledged: Values::new() };
+        for one in moves {
+            match one {
+                Move::Append(entries) => log.append(&entries),
+                Move::WriteOut => write_out(&store).unwrap(),
+                Move::Begin => store.shared.begin_journal().unwrap(),
+            }
+            let cut = killed(dir.path());
+            let read = LogReader::open(cut.path()).unwrap();
+            for (key, value) in &log.acknowledged {
+                let there = read.read(key).unwrap();
+                prop_assert_eq!(there.as_ref(), Some(value));
+            }
+            let found = opened(cut.path());
+            for (key, value) in &log.acknowledged {
+                prop_assert_eq!(found.get(key), Some(value), "{}", key);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_takes_as_much_of_the_journal_as_it_adds_to_its_tiles() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    // It does not pack well.
+    let mut tile: Vec<u8> = (0..2_000_u32).flat_map(|n| *blake3::hash(&n.to_le_bytes()).as_bytes()).collect();
+    store.set_many(vec![("tile/entries/000.p/1".into(), tile.clone())]).unwrap();
+    let before = store.shared.state.lock().journal.len();
+    tile.extend(b"and some more");
+    store.set_many(vec![("tile/entries/000.p/2".into(), tile.clone())]).unwrap();
+    assert_eq!(store.shared.state.lock().journal.len() - before, BLOCK as u64);
+    assert_eq!(opened(killed(dir.path()).path())["tile/entries/000.p/2"], tile);
 }
