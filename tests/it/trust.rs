@@ -1,7 +1,10 @@
 //! Components that must not load, in a host that runs on.
 
 use http::Request;
-use testkit::{App, Case, Tenant};
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::SystemTime;
+use testkit::{App, Case, Tenant, binary};
 
 fn beside_a_good_one(bad: App) -> testkit::Host {
     Case::new()
@@ -62,4 +65,35 @@ fn an_ungranted_import_is_refused_with_the_line_that_grants_it() {
 #[test]
 fn a_component_that_wants_more_than_its_limit_at_the_start_is_refused_before_it_is_compiled() {
     refused_while_the_rest_runs(App::guest("start_with_much"), &["memory at the start", "limit"]);
+}
+
+#[test]
+fn code_that_was_checked_is_kept_for_the_next_start_and_what_a_dead_process_left_goes() {
+    let site = Case::guest("hello").write();
+    let cache = site.path().join("state/cache");
+    // Its own, and not that of all tests.
+    std::fs::remove_file(&cache).unwrap();
+    let files = || -> BTreeMap<String, SystemTime> {
+        let entries = std::fs::read_dir(&cache).unwrap().map(Result::unwrap);
+        let told = entries.map(|entry| {
+            (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().modified().unwrap())
+        });
+        told.collect()
+    };
+    let check = || {
+        let ran = Command::new(binary()).args(["check", "--keep-code", "--config"]).arg(site.file()).output();
+        assert!(ran.as_ref().unwrap().status.success(), "{}", String::from_utf8_lossy(&ran.unwrap().stderr));
+    };
+    check();
+    let kept = files();
+    let code = kept.keys().filter(|name| name.ends_with(".cwasm")).count();
+    assert_eq!(code, 3, "of the app, the gate and the audit log: {kept:?}");
+    let (dead, alive) = (format!("a.{}-0.tmp", u32::MAX), format!("b.{}-0.tmp", std::process::id()));
+    for name in [&dead, &alive] {
+        std::fs::write(cache.join(name), "").unwrap();
+    }
+    check();
+    let mut now = files();
+    assert!(now.remove(&dead).is_none() && now.remove(&alive).is_some(), "{now:?}");
+    assert_eq!(now, kept, "nothing was compiled again");
 }

@@ -65,10 +65,10 @@ impl CompileCache {
         if fs::metadata(dir).map_err(io)?.permissions().mode() & 0o077 != 0 {
             return Err(CacheError::Open { path: dir.to_owned(), mode: "700" });
         }
-        // What was being written when a host was killed is of no use, and may be large.
-        for entry in fs::read_dir(dir).map_err(io)?.flatten() {
-            if entry.path().extension().is_some_and(|extension| extension == "tmp") {
-                fs::remove_file(entry.path()).map_err(io)?;
+        // What was being written when a process was killed is of no use, and may be large.
+        for path in fs::read_dir(dir).map_err(io)?.flatten().map(|entry| entry.path()) {
+            if left_over(&path) {
+                fs::remove_file(path).map_err(io)?;
             }
         }
         let key = read_or_make_key(&dir.join(KEY_FILE))?;
@@ -154,6 +154,14 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&beside);
     }
     written
+}
+
+/// Whether nobody writes this file any more: it is named by the process that did, and that is gone, or its number is now
+/// that of this one, which has written nothing yet.
+fn left_over(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".tmp"));
+    let process = name.and_then(|name| name.rsplit('.').next()?.split('-').next()?.parse::<u32>().ok());
+    process.is_some_and(|id| id == std::process::id() || !Path::new(&format!("/proc/{id}")).exists())
 }
 
 fn write_in_parts(path: &Path, bytes: &[u8]) -> io::Result<()> {

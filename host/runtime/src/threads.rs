@@ -123,7 +123,9 @@ impl Drop for Background {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use parking_lot::Mutex;
     use rustix::process::getpriority_process;
+    use std::sync::Arc;
 
     #[tokio::test]
     async fn threads_of_lower_priority_are_that_by_one_step_whoever_starts_them() {
@@ -143,12 +145,12 @@ mod tests {
     async fn what_guests_have_blocking_threads_do_is_not_before_what_is_loaded() {
         let background = Background::new().unwrap();
         let (go, wait) = std::sync::mpsc::channel::<()>();
-        let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
+        let wait = Arc::new(Mutex::new(wait));
         for _ in 0..600 {
             let wait = wait.clone();
             background.handle().unwrap().spawn_blocking(move || {
                 // Until the test has what it wants: the sender is gone.
-                let _ = wait.lock().unwrap().recv();
+                let _ = wait.lock().recv();
             });
         }
         assert_eq!(background.aside(|| 7).await.unwrap(), 7);

@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   tollgate check
   tollgate check --config /etc/tollgate/tollgate.toml --json
+  tollgate check --keep-code     # before a host of this version takes the place of an older one
 
 Everything but listening is done: the file is parsed, every component's signature and imports are checked and its \
 code compiled, and every gate is configured with its policies. A running host can be told to take a checked file by \
@@ -21,6 +22,10 @@ saving it, or with SIGHUP.";
 pub(super) struct CheckArgs {
     #[command(flatten)]
     config: ConfigArg,
+    /// Keep the compiled code in `host.state`, so that a host of this version starts without compiling; the host that
+    /// runs now is not disturbed
+    #[arg(long)]
+    keep_code: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -53,7 +58,7 @@ pub(super) fn run(args: &CheckArgs, output: &mut Output) -> Result<(), Failure> 
         }
         Err(error) => return Err(config_failure(error)),
     };
-    let refused = house::check(&config, super::compiler()?)?;
+    let refused = house::check(&config, super::compiler()?, args.keep_code)?;
     let count = |count: fn(&crate::config::Tenant) -> usize| config.tenants.iter().map(count).sum();
     let report = Report {
         ok: refused.is_empty(),

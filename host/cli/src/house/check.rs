@@ -1,4 +1,5 @@
-//! Loading a configuration without serving it: nothing is listened on, and nothing of the host's state is touched.
+//! Loading a configuration without serving it: nothing is listened on, and nothing of the host's state is touched, but
+//! its compiled code where that is asked for.
 
 use super::{Common, Trouble, load, read_schedule};
 use crate::config::Config;
@@ -10,23 +11,31 @@ use tollgate_runtime::{
 use tollgate_server::{LogKey, MemoryBuckets, Outbound, OutboundOptions, StoreLimits, Stores};
 
 /// Checks everything that a configuration names: verifies, compiles, links and configures it, in a directory of its
-/// own that is gone afterwards. Returns what would be refused.
+/// own that is gone afterwards, or with the host's own cache of compiled code if the code is to be kept. Returns what
+/// would be refused.
 ///
 /// # Errors
 /// What all tenants need and is not fit.
-pub fn check(config: &Config, compiler: Compiler) -> Result<Vec<Trouble>, Failure> {
+pub fn check(config: &Config, compiler: Compiler, keep_code: bool) -> Result<Vec<Trouble>, Failure> {
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    tokio.block_on(check_all(config, compiler))
+    tokio.block_on(check_all(config, compiler, keep_code))
 }
 
-async fn check_all(config: &Config, compiler: Compiler) -> Result<Vec<Trouble>, Failure> {
+async fn check_all(config: &Config, compiler: Compiler, keep_code: bool) -> Result<Vec<Trouble>, Failure> {
     let scratch = tempfile::tempdir()?;
+    let directory = match (&config.host.state, keep_code) {
+        (Some(state), true) => state.as_path(),
+        (None, true) => {
+            return Err(Failure::new("`host.state` is not set, so there is no directory to keep code in"));
+        }
+        (_, false) => scratch.path(),
+    };
     let stores = Arc::new(Scratch(Stores::new(MemoryBuckets::new(StoreLimits::default()), None)));
     let runtime = Runtime::start(RuntimeOptions {
         capacity: config.host.capacity.clone(),
         schedule: read_schedule(config)?,
         compiler,
-        cache: scratch.path().join("cache"),
+        cache: directory.join("cache"),
         buckets: stores.clone(),
         transport: Arc::new(Outbound::new(&OutboundOptions::default())?),
     })?;
