@@ -160,7 +160,7 @@ fn bodies() -> Vec<Attack> {
         cut("length-shorter", "bad_head").target("/?header=content-length:5&bytes=10"),
         Attack::new("body-overrun-02", "bombs_02", Want::Anything)
             .target("/?kind=overrun")
-            .outcomes(&["failed:trap"]),
+            .outcomes(&["failed:trap", "failed:response-too-large"]),
     ]
 }
 
