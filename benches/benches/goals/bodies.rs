@@ -58,11 +58,18 @@ pub(crate) fn measure() -> Vec<Verdict> {
         let cpu = (host.cpu() - cpu).as_secs_f64() / ROUNDS as f64;
         let [ours, theirs] = took;
         let (rate, grew) = (ratio(&theirs, &ours), mib(most.saturating_sub(before.anon)));
+        let records = testkit::Log::of(site.path()).records_from(1);
+        let record =
+            records.iter().rev().find(|record| record.outcome() == "answered:200").expect("a record");
         println!(
-            "{way:<42} {:>6.0} MiB/s, bare hyper {:>6.0} MiB/s: {:.0} %; CPU {cpu:.2} s a GiB; memory {:.1} MiB + {grew:.1} MiB",
+            "{way:<42} {:>6.0} MiB/s, bare hyper {:>6.0} MiB/s: {:.0} %; CPU {cpu:.2} s a GiB, {:.2} s of it in runs, \
+             {} Mfuel, {} calls; memory {:.1} MiB + {grew:.1} MiB",
             1024.0 / median(&ours),
             1024.0 / median(&theirs),
             rate * 100.0,
+            record.used("cpu_ns") as f64 / 1e9,
+            record.used("fuel") / 1_000_000,
+            record.used("host_calls"),
             mib(before.anon),
         );
         verdicts.push(Verdict::new(8, way, rate * 100.0, Bound::AtLeast(70.0), "%"));

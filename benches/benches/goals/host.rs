@@ -92,11 +92,19 @@ impl Running {
 
     /// The processor time that all its threads have had, to a hundredth of a second.
     pub(crate) fn cpu(&self) -> Duration {
+        Duration::from_millis((self.stat(14) + self.stat(15)) * 10)
+    }
+
+    /// Pages that it has come to need, and that were in memory or made.
+    pub(crate) fn faults(&self) -> u64 {
+        self.stat(10)
+    }
+
+    /// A field of the kernel's account, by its number in proc(5).
+    fn stat(&self, number: usize) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // After the name, which may hold anything: the state is field 3, user and system time are 14 and 15.
-        let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-        Duration::from_millis(ticks * 10)
+        // After the name, which may hold anything, comes the third.
+        stat.rsplit_once(") ").unwrap().1.split(' ').nth(number - 3).unwrap().parse().unwrap()
     }
 }
 

@@ -22,7 +22,7 @@ const MODES: [(&str, &str); 3] = [
 ];
 
 pub(crate) fn measure() -> Vec<Verdict> {
-    [("JavaScript", "hello-js"), ("Python", "hello-python")]
+    [("JavaScript", "handler-js"), ("Python", "hello-python")]
         .into_iter()
         .flat_map(|(language, guest)| language_of(language, guest))
         .collect()
@@ -42,11 +42,13 @@ fn language_of(language: &str, guest: &str) -> [Verdict; 2] {
         .iter()
         .map(|site| Running::start_with(site, None, Duration::from_secs(400)).expect("a host in time"))
         .collect();
-    let mut cpu = [const { Vec::new() }; MODES.len()];
+    let (mut cpu, mut faults) = ([const { Vec::new() }; MODES.len()], [const { Vec::new() }; MODES.len()]);
     let rates = in_turns::<{ MODES.len() }>(ROUNDS, |mode| {
-        let before = hosts[mode].cpu();
+        let before = (hosts[mode].cpu(), hosts[mode].faults());
         let rate = per_second(hosts[mode].address, "acme.test", "/", CONNECTIONS, TIME);
-        cpu[mode].push((hosts[mode].cpu() - before).as_secs_f64() * 1e6 / (rate * TIME.as_secs_f64()));
+        let requests = rate * TIME.as_secs_f64();
+        cpu[mode].push((hosts[mode].cpu() - before.0).as_secs_f64() * 1e6 / requests);
+        faults[mode].push((hosts[mode].faults() - before.1) as f64 / requests);
         rate
     });
     let latencies = in_turns::<{ MODES.len() }>(ROUNDS, |mode| {
@@ -58,11 +60,16 @@ fn language_of(language: &str, guest: &str) -> [Verdict; 2] {
         median(&took.collect::<Vec<_>>())
     });
     for (mode, (name, _)) in MODES.iter().enumerate() {
+        let log = testkit::Log::of(sites[mode].path());
+        let records = log.records_from(log.size().saturating_sub(20));
+        let fuel: Vec<f64> = records.iter().map(|record| record.used("fuel") as f64 / 1e6).collect();
         println!(
-            "{language:<11} {name:<7} {:>7.0} req/s   CPU {:>8.0} µs/request   alone, with pauses: p50 {:>8.0} µs   \
-             anonymous memory {:>6.1} MiB",
+            "{language:<11} {name:<7} {:>7.0} req/s   CPU {:>6.0} µs, {:>5.0} page faults, {:.2} Mfuel a request   \
+             alone, with pauses: p50 {:>6.0} µs   anonymous memory {:>5.1} MiB",
             median(&rates[mode]),
             median(&cpu[mode]),
+            median(&faults[mode]),
+            median(&fuel),
             median(&latencies[mode]),
             mib(hosts[mode].memory().anon),
         );

@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use testkit::App;
 
-const ROUNDS: usize = 10;
-const SECONDS: u32 = 3;
+const ROUNDS: usize = 16;
+const SECONDS: u32 = 2;
 
 /// Bytes of spans that came.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
-/// Every so manieth request is to be traced, and with export or without.
+/// Every so many requests one is to be traced, and with export or without.
 const ARMS: [(&str, usize, bool); 4] = [
     ("no export", 10, false),
     ("export, every tenth", 10, true),
@@ -70,8 +70,8 @@ const SCRIPT: &str = r#"
 local trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
 local count, plain, sampled = 0, nil, nil
 init = function()
-  plain = wrk.format("GET", "/", { ["host"] = "acme.test", ["traceparent"] = trace .. "00" })
-  sampled = wrk.format("GET", "/", { ["host"] = "acme.test", ["traceparent"] = trace .. "01" })
+  plain = wrk.format("GET", "/", { ["Host"] = "acme.test", ["traceparent"] = trace .. "00" })
+  sampled = wrk.format("GET", "/", { ["Host"] = "acme.test", ["traceparent"] = trace .. "01" })
 end
 request = function()
   count = count + 1

@@ -21,7 +21,7 @@ const GUESTS: [&str; 5] = ["hello", "tollgate-gate", "tollgate-policy", "tollgat
 
 /// Those that the benchmark `goals` loads besides, and those of its goal `scripts`.
 const GOALS: [&str; 6] = ["hello-02", "echo", "work", "bytes_in", "big_body", "corpus"];
-const SCRIPTS: [&str; 2] = ["hello-js", "hello-python"];
+const SCRIPTS: [&str; 2] = ["handler-js", "hello-python"];
 
 /// The guests of a benchmark. Those in other languages need their tools, so only who asks for them builds them.
 fn guests_of(name: &str, rest: &[String]) -> Vec<&'static str> {
