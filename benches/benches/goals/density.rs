@@ -51,7 +51,17 @@ pub(crate) fn measure() -> Vec<Verdict> {
     }
     slopes("shared code", &rows);
     slopes("code of its own", &own);
-    verdicts(&rows)
+    let mut verdicts = verdicts(&rows);
+    if let [less, more] = &own[..] {
+        let name = "idle cost of an app with code of its own, files included";
+        verdicts.push(Verdict::new(6, name, slope(less, more), Bound::AtMost(200.0), "KiB"));
+    }
+    verdicts
+}
+
+/// Idle memory for each more app, in KiB: the process's own and files.
+fn slope(less: &Row, more: &Row) -> f64 {
+    (more.idle.all() as f64 - less.idle.all() as f64) / (more.apps - less.apps) as f64 / 1_024.0
 }
 
 fn row(name: &str, site: &Site, tenants: &[Many]) -> Option<Row> {
@@ -127,7 +137,6 @@ fn verdicts(rows: &[Row]) -> Vec<Verdict> {
             Verdict::missing(6, "idle cost of an app: no host with 10,000", each, "KiB"),
         ],
         Some(top) => {
-            let slope = (top.idle.all() as f64 - first.idle.all() as f64) / (top.apps - first.apps) as f64;
             vec![
                 Verdict::new(
                     6,
@@ -136,7 +145,13 @@ fn verdicts(rows: &[Row]) -> Vec<Verdict> {
                     whole,
                     "GiB",
                 ),
-                Verdict::new(6, "idle cost of an app, tenant's part included", slope / 1_024.0, each, "KiB"),
+                Verdict::new(
+                    6,
+                    "idle cost of an app, tenant's part included",
+                    slope(first, top),
+                    each,
+                    "KiB",
+                ),
             ]
         }
     }
