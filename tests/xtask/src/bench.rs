@@ -17,7 +17,8 @@ pub(crate) struct Args {
 }
 
 /// The components that benchmarks load.
-const GUESTS: [&str; 5] = ["hello", "tollgate-gate", "tollgate-policy", "tollgate-limiter", "tollgate-audit"];
+const GUESTS: [&str; 6] =
+    ["hello", "hello-02", "tollgate-gate", "tollgate-policy", "tollgate-limiter", "tollgate-audit"];
 
 /// Builds the guests and the host, and runs one benchmark.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
