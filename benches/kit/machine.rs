@@ -47,7 +47,7 @@ pub fn wrk_version() -> String {
 
 /// The version of a crate that this build has, from the lock file.
 pub fn locked(name: &str) -> String {
-    let lock = std::fs::read_to_string(testkit::workspace().join("Cargo.lock")).unwrap_or_default();
+    let lock = std::fs::read_to_string(crate::results::folder().join("../Cargo.lock")).unwrap_or_default();
     let mut lines = lock.lines().skip_while(|line| *line != format!("name = \"{name}\""));
     let version = lines.nth(1).and_then(|line| line.split('"').nth(1));
     version.unwrap_or("of unknown version").to_owned()

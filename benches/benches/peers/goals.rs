@@ -59,18 +59,18 @@ fn reuse(rows: &Rows, api: Api) -> String {
 fn tails(rows: &Rows) -> String {
     let name = "3, p99 under 2 × p50 at 80 % of the peak";
     let ours = rows.0.iter().filter(|row| row.server.is_ours());
-    let tails: Vec<(String, f64)> = ours
+    let tails: Vec<(String, Spread)> = ours
         .filter_map(|row| {
             let tail = row.spread(|round| round.most.p99_us / round.most.p50_us)?;
             let name = row.server.name();
-            Some((name.trim_start_matches("tollgate, ").to_owned(), tail.middle))
+            Some((name.trim_start_matches("tollgate, ").to_owned(), tail))
         })
         .collect();
     if tails.is_empty() {
         return unknown(name);
     }
-    let text: Vec<String> = tails.iter().map(|(name, tail)| format!("{name} × {tail:.1}")).collect();
-    line(name, tails.iter().all(|&(_, tail)| tail < 2.0), &text.join("; "))
+    let text: Vec<String> = tails.iter().map(|(name, tail)| format!("{name} × {}", show(*tail))).collect();
+    line(name, tails.iter().all(|(_, tail)| tail.middle < 2.0), &text.join("; "))
 }
 
 /// Goal 3, its second half: a tenant beside one at its limits.
@@ -78,8 +78,8 @@ fn quiet(neighbour: Option<Neighbour>) -> String {
     let name = "3, a neighbour of a tenant at its limits";
     let Some(Neighbour { alone, beside, ratio, refused, rate }) = neighbour else { return unknown(name) };
     let text = format!(
-        "at {rate:.0} req/s, p99 {:.0} µs alone, {:.0} µs while another tenant asks as often and is refused ({refused} \
-         requests, 429): × {}, {NO_WORSE} wanted (what is above 1 is noise)",
+        "at {rate:.0} req/s, p99 {:.0} µs alone, {:.0} µs while another tenant asks as often, of which {refused} \
+         requests were not served: × {}, {NO_WORSE} wanted (what is above 1 is noise)",
         alone.middle,
         beside.middle,
         show(ratio)

@@ -19,7 +19,7 @@ pub(crate) struct Neighbour {
     pub(crate) beside: Spread,
     /// The second divided by the first, round by round.
     pub(crate) ratio: Spread,
-    /// How often the other was refused, in all rounds.
+    /// How many of the other's requests were refused (429), or not answered, in all rounds.
     pub(crate) refused: u64,
 }
 
