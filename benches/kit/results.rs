@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 const HEAD: &str = "# Results\n\nWritten by the benchmarks; each section says the day and the command.\n";
 
-/// The folder of the benchmarks: cargo tells it to what it runs. A path from the time of the build could be that of
-/// another checkout with the same target directory.
+/// The folder of the benchmarks, where cargo runs them. A path from the time of the build could be that of another
+/// checkout with the same target directory.
 pub fn folder() -> PathBuf {
-    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| ".".into(), PathBuf::from)
+    PathBuf::from(".")
 }
 
 /// Puts this text where the section of this name stood, or at the end.
