@@ -17,7 +17,8 @@ pub(crate) struct Args {
 }
 
 /// The components that benchmarks load.
-const GUESTS: [&str; 5] = ["hello", "tollgate-gate", "tollgate-policy", "tollgate-limiter", "tollgate-audit"];
+const GUESTS: [&str; 6] =
+    ["hello", "hello-02", "tollgate-gate", "tollgate-policy", "tollgate-limiter", "tollgate-audit"];
 
 /// Those that the benchmark `goals` loads besides, and those of its goal `scripts`.
 const GOALS: [&str; 6] = ["hello-02", "echo", "work", "bytes_in", "big_body", "corpus"];
