@@ -21,7 +21,7 @@ const GUESTS: [&str; 6] =
     ["hello", "hello-02", "tollgate-gate", "tollgate-policy", "tollgate-limiter", "tollgate-audit"];
 
 /// Those that the benchmark `goals` loads besides, and those of its goal `scripts`.
-const GOALS: [&str; 6] = ["hello-02", "echo", "work", "bytes_in", "big_body", "corpus"];
+const GOALS: [&str; 5] = ["echo", "work", "bytes_in", "big_body", "corpus"];
 const SCRIPTS: [&str; 2] = ["handler-js", "hello-python"];
 
 /// The guests of a benchmark. Those in other languages need their tools, so only who asks for them builds them.
