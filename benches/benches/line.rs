@@ -51,6 +51,6 @@ fn main() {
 }
 
 fn row(name: &str, figures: Figures) {
-    let Figures { per_second, p50_us } = figures;
+    let Figures { per_second, p50_us, .. } = figures;
     println!("{name:<34} {per_second:>9.0} req/s   p50 {p50_us:>8.0} µs");
 }

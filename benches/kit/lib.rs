@@ -11,10 +11,17 @@
 )]
 #![allow(clippy::print_stdout, reason = "printing is what a benchmark is for")]
 
+mod bare;
 mod load;
+pub mod machine;
+mod open_loop;
+pub mod peers;
+pub mod results;
 mod rig;
 
-pub use load::{Figures, load, wasmtime_serve};
+pub use bare::bare_hyper;
+pub use load::{Figures, Peer, Target, closed_loop, load, wasmtime_serve};
+pub use open_loop::{Paced, open_loop};
 pub use rig::{Rig, rig};
 
 use std::time::{Duration, Instant};

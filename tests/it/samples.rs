@@ -14,6 +14,20 @@ fn a_javascript_app_answers() {
 }
 
 #[test]
+fn a_javascript_app_that_exports_the_handler_itself_is_used_again() {
+    let host = Case::guest("handler-js")
+        .grants("files = \"none\"\nsockets = \"none\"\nhttp = { allow = [] }")
+        .limits("memory-bytes = \"96MiB\"")
+        .keys("mode = \"serial\"")
+        .start();
+    let instance = || {
+        let answer = host.ask(Request::get("/")).expect_status(200);
+        answer.record().metadata("instance").unwrap().to_owned()
+    };
+    assert_eq!([instance(), instance(), instance()], ["fresh", "warm", "warm"]);
+}
+
+#[test]
 fn a_python_app_answers() {
     Case::guest("hello-python")
         .grants("files = \"none\"\nsockets = \"none\"\nhttp = { allow = [] }")

@@ -146,6 +146,21 @@ fn the_same_work_on_a_fresh_instance_costs_the_same() {
 }
 
 #[test]
+fn every_kind_of_work_comes_out_the_same_for_the_same_fuel() {
+    let host = Case::guest("corpus").limits("fuel = 10_000_000_000\ngas = 20_000_000_000").start();
+    for kind in ["hash", "sort", "matrix", "json", "words", "calls", "sieve"] {
+        let once = |rounds: u32| {
+            let target = format!("/?kind={kind}&rounds={rounds}");
+            let answer = host.ask(Request::get(target)).expect_status(200);
+            (answer.text(), answer.record().used("fuel"))
+        };
+        let one = once(1);
+        assert_eq!(one, once(1), "{kind}");
+        assert!(once(2).1 > one.1 + one.1 / 2, "{kind}: twice the work is no less than half as much again");
+    }
+}
+
+#[test]
 fn the_longest_path_wins_and_methods_are_told_apart() {
     let host = Case::new()
         .tenant(

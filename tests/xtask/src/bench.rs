@@ -17,7 +17,24 @@ pub(crate) struct Args {
 }
 
 /// The components that benchmarks load.
-const GUESTS: [&str; 5] = ["hello", "tollgate-gate", "tollgate-policy", "tollgate-limiter", "tollgate-audit"];
+const GUESTS: [&str; 6] =
+    ["hello", "hello-02", "tollgate-gate", "tollgate-policy", "tollgate-limiter", "tollgate-audit"];
+
+/// Those that the benchmark `goals` loads besides, and those of its goal `scripts`.
+const GOALS: [&str; 5] = ["echo", "work", "bytes_in", "big_body", "corpus"];
+const SCRIPTS: [&str; 2] = ["handler-js", "hello-python"];
+
+/// The guests of a benchmark. Those in other languages need their tools, so only who asks for them builds them.
+fn guests_of(name: &str, rest: &[String]) -> Vec<&'static str> {
+    let mut guests = GUESTS.to_vec();
+    if name == "goals" {
+        guests.extend(GOALS);
+        if rest.is_empty() || rest.iter().any(|goal| goal == "scripts") {
+            guests.extend(SCRIPTS);
+        }
+    }
+    guests
+}
 
 /// Builds the guests and the host, and runs one benchmark.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
@@ -29,7 +46,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     if !names.contains(name) {
         bail!("no benchmark is called `{name}`; there are: {}", names.join(", "));
     }
-    guests::run(workspace, &guests::Args::only(&GUESTS))?;
+    guests::run(workspace, &guests::Args::only(&guests_of(name, &args.rest)))?;
     let cargo = || {
         let mut command = Command::new("cargo");
         command.current_dir(&workspace.root);
