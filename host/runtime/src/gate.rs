@@ -388,6 +388,11 @@ impl Gate {
         })
     }
 
+    /// What it runs in.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        self.parts.runtime()
+    }
+
     /// Puts what a request took on the tenant's account.
     pub(crate) fn spent(&self, usage: &Usage) {
         let schedule = self.parts.runtime().schedule();

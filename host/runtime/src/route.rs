@@ -151,8 +151,8 @@ impl Entry {
     /// Counts this request. The threads that carry it, if not those that serve.
     pub(crate) fn background(&self) -> Option<&Handle> {
         let behind = self.resident.account.turns.count_request();
-        let app = self.route.app.as_ref().filter(|_| behind)?;
-        app.runtime.background.handle()
+        let runtime = self.resident.tenant.gate.runtime();
+        if behind { runtime.background.handle() } else { None }
     }
 }
 
