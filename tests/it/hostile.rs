@@ -4,8 +4,9 @@
 mod attacks;
 mod bombs;
 
+use std::fs::read;
 use std::time::Duration;
-use testkit::{Case, Siege, Strictness};
+use testkit::{Case, Siege, Strictness, guest};
 
 /// All of it against one process.
 #[expect(clippy::print_stdout, reason = "the table is what a run is for")]
@@ -21,7 +22,7 @@ fn siege(strictness: Strictness, bombs: Vec<(&str, Vec<u8>)>) {
         println!("{}", siege.run(attack));
     }
     for (name, component) in bombs {
-        println!("{}", siege.deploy(name, &component));
+        println!("{}", siege.deploy(name, &component, ""));
     }
     let complaints = siege.lift();
     assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
@@ -48,18 +49,31 @@ fn siege_measured() {
 }
 
 #[test]
-#[ignore = "takes minutes: each file is refused only when a compiler has taken all that it may"]
+#[ignore = "takes minutes, as each file is refused only when a compiler has taken all that it may: \
+            --run-ignored only -E 'test(files_that_take_all)' --no-capture"]
 fn files_that_take_all_that_a_compiler_may_take_disturb_nobody() {
     let mut siege = Siege::lay(&[], Strictness::patient());
     for (name, component) in bombs::slow() {
-        println!("{}", siege.deploy(name, &component));
+        println!("{}", siege.deploy(name, &component, ""));
     }
     let complaints = siege.lift();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
 #[test]
-#[ignore = "takes minutes: five hundred deploys under load"]
+#[ignore = "measures times, so it needs the machine to itself: --run-ignored only -E 'test(an_app_in_python)' --no-capture"]
+fn an_app_in_python_is_deployed_and_its_neighbour_notices_nothing() {
+    let within = Duration::from_secs(90);
+    let mut siege = Siege::lay(&[], Strictness { deployed: within, ..Strictness::measured() });
+    let keys = "grants = { files = \"none\", sockets = \"none\", http = { allow = [] } }\n\
+                limits = { memory = \"96MiB\", fuel = 10_000_000_000, gas = 20_000_000_000, cpu-ms = 10_000 }";
+    println!("{}", siege.deploy("python", &read(guest("hello-python")).unwrap(), keys));
+    let complaints = siege.lift();
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+#[ignore = "takes minutes: --run-ignored only -E 'test(five_hundred)' --no-capture"]
 fn five_hundred_deploys_leave_nothing_behind() {
     let mut siege = Siege::lay(&[], Strictness::ordinary());
     siege.cycles(500);
@@ -68,7 +82,7 @@ fn five_hundred_deploys_leave_nothing_behind() {
 }
 
 #[test]
-#[ignore = "takes half an hour"]
+#[ignore = "takes half an hour: --run-ignored only -E 'test(half_an_hour)' --no-capture"]
 fn half_an_hour_of_hostile_and_honest_load_leaves_nothing_behind() {
     let attacks = attacks::all();
     let mut siege = Siege::lay(&attacks, Strictness::ordinary());

@@ -8,8 +8,6 @@ use crate::raw::{Reply, Sending};
 pub enum Want {
     /// A problem document of this status and code.
     Problem(u16, &'static str),
-    /// That, where the answer is whole before it goes out; else a cut.
-    ProblemOrCut(u16, &'static str),
     /// A whole response of this status.
     Whole(u16),
     /// A head of status 200, and a body that visibly is not whole.
@@ -50,7 +48,7 @@ impl Attack {
     pub fn new(name: &'static str, guest: &'static str, want: Want) -> Self {
         let outcomes = match want {
             Want::Problem(_, "app-refused") => vec!["refused:app-refused".into()],
-            Want::Problem(_, code) | Want::ProblemOrCut(_, code) => vec![format!("failed:{code}")],
+            Want::Problem(_, code) => vec![format!("failed:{code}")],
             Want::Whole(status) => vec![format!("answered:{status}")],
             Want::Cut | Want::Anything => Vec::new(),
         };

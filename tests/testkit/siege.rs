@@ -198,8 +198,9 @@ impl Siege {
         (all, most)
     }
 
-    /// Deploys a component while the neighbour is served, and takes it away again: it must be served or refused.
-    pub fn deploy(&mut self, name: &str, component: &[u8]) -> String {
+    /// Deploys a component under these keys while the neighbour is served, and takes it away again: it must be served or
+    /// refused.
+    pub fn deploy(&mut self, name: &str, component: &[u8], keys: &str) -> String {
         let (quiet, rss, cached) = (self.quiet(), self.footprint.now(), self.cached());
         let (site, said) = (self.process.site(), self.process.stderr_length());
         let file = site.path().join(format!("bomb-{name}.wasm"));
@@ -209,7 +210,7 @@ impl Siege {
         sign_as_importing(&file, "test:guest", key(), imports);
         let before = site.configuration();
         let with_it = format!(
-            "{before}\n[tenants.evil.apps.{name}]\ncomponent = \"bomb-{name}.wasm\"\n\
+            "{before}\n[tenants.evil.apps.{name}]\ncomponent = \"bomb-{name}.wasm\"\n{keys}\n\
              [[tenants.evil.routes]]\nname = \"{name}\"\napp = \"{name}\"\nhost = \"{name}.evil.test\"\n"
         );
         let (mut outcome, mut took, mut gone) = (None, Duration::ZERO, None);

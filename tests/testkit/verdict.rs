@@ -46,10 +46,6 @@ impl Verdict {
                     whole && reply.status == Some(status) && problem.as_deref() == Some(code)
                 }
                 Want::Whole(status) => whole && reply.status == Some(status),
-                Want::ProblemOrCut(status, code) => match whole {
-                    true => reply.status == Some(status) && problem.as_deref() == Some(code),
-                    false => matches!(reply.status, None | Some(200)),
-                },
                 Want::Cut => !whole && matches!(reply.status, None | Some(200)),
                 Want::Anything => reply.status.is_some() && problem.as_deref() != Some("host-fault"),
             };

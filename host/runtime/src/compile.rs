@@ -32,9 +32,6 @@ const WALL: Duration = Duration::from_secs(300);
 const CODE_BYTES: u64 = 512 << 20;
 const WORDS_BYTES: u64 = 4 << 10;
 
-/// The allocator of our own program takes a gibibyte at once where it may; here it is to take what it needs.
-const ALLOCATOR: [(&str, &str); 1] = [("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
-
 /// How components are compiled.
 #[derive(Debug, Clone)]
 pub enum Compiler {
@@ -106,7 +103,6 @@ async fn ask(
     let mut child = Command::new(program)
         .args(arguments)
         .env_clear()
-        .envs(ALLOCATOR)
         .env("RAYON_NUM_THREADS", threads().to_string())
         .current_dir("/")
         .stdin(Stdio::piped())

@@ -1,4 +1,4 @@
-//! What code may reach for: the engine, sockets and the environment, each in its own place.
+//! What code may reach for: the engine, sockets, the environment and what the compiler can't check, each in its own place.
 
 use crate::tree::{Rust, Tree, assert_none, is_in};
 
@@ -30,6 +30,12 @@ const REACH: [(&[&str], &str, &str); 2] = [
 const ENVIRONMENT: [&str; 6] =
     ["env::var", "env::var_os", "env::vars", "env::vars_os", "env::set_var", "env::remove_var"];
 
+/// Where alone the host may be unsafe.
+const UNSAFE: &str = "host/runtime/src/native.rs";
+
+/// What makes the host.
+const HOST: [&str; 2] = ["host", "edge-adapters"];
+
 /// Where everything may be used.
 const FREE: [&str; 2] = ["tests", "benches"];
 
@@ -58,7 +64,17 @@ fn of_file(rust: &Rust<'_>) -> Vec<String> {
     if !is_main {
         problems.extend(compiled_in(rust));
     }
+    if rust.path != UNSAFE && HOST.iter().any(|folder| is_in(rust.path, folder)) {
+        problems.extend(unchecked(rust));
+    }
     problems
+}
+
+/// `unsafe`, or the leave to use it.
+fn unchecked(rust: &Rust<'_>) -> Vec<String> {
+    let tokens = rust.source.outside_tests();
+    let unsafe_at = tokens.iter().filter(|token| token.is("unsafe") || token.is("unsafe_code"));
+    unsafe_at.map(|token| format!("{}:{}: `{}` is for {UNSAFE}", rust.path, token.line, token.text)).collect()
 }
 
 /// `env!` of anything but what cargo knows of the package.
@@ -95,7 +111,9 @@ fn reaching_past_ones_place_is_named_with_its_line() {
         ("host/trust/src/lib.rs", trust),
         ("host/trust/src/tests.rs", "use tokio::net::TcpStream;"),
         ("edge-adapters/server/src/lib.rs", "use tokio::net::TcpStream; use hyper::server::conn;"),
-        ("tests/it/main.rs", "use wasmtime::Engine;"),
+        ("tests/it/main.rs", "use wasmtime::Engine; unsafe fn f() {}"),
+        ("host/runtime/src/cache.rs", "#[expect(unsafe_code)]\nfn f() { unsafe { g() } }"),
+        (UNSAFE, "#![expect(unsafe_code)]\nfn f() { unsafe { g() } }"),
     ]);
     assert_eq!(
         problems(&tree),
@@ -103,6 +121,8 @@ fn reaching_past_ones_place_is_named_with_its_line() {
             "host/cli/src/lib.rs:1: `wasmtime::Engine` is for host/runtime: the engine is used there only: go through what that crate offers",
             "host/cli/src/lib.rs:2: `std::net::TcpStream` is for edge-adapters/server: sockets are used there only: take a trait that it implements",
             "host/cli/src/lib.rs:3: `env::var` reads the environment: read it in main.rs and pass the value",
+            "host/runtime/src/cache.rs:1: `unsafe_code` is for host/runtime/src/native.rs",
+            "host/runtime/src/cache.rs:2: `unsafe` is for host/runtime/src/native.rs",
             "host/trust/src/lib.rs:2: `HOME` is the build's environment: pass the value from main.rs",
         ]
     );

@@ -66,8 +66,9 @@ impl<L: Log> Writer<L> {
                 Err(error) => error,
             };
             let text = error.to_string();
-            tracing::error!(target: "tollgate::book", error = text, records = entries.len(), "the audit log failed");
+            // Before it is said: who has read it may count on nobody being let in.
             *self.shared.failure.lock() = Some(text.clone());
+            tracing::error!(target: "tollgate::book", error = text, records = entries.len(), "the audit log failed");
             if matches!(error, AppendError::Corrupt(_)) || !self.wait(pause).await {
                 for reply in replies {
                     // Whoever asked may have left.
