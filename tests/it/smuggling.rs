@@ -273,7 +273,7 @@ fn headers_that_say_who_asks_or_belong_to_the_host_are_the_hosts_alone() {
     for lines in [
         "forwarded: for=6.6.6.6;host=evil.test\r\nforwarded: for=6.6.6.6\r\n",
         "x-forwarded-for: 6.6.6.6\r\nX-Forwarded-For: 6.6.6.6\r\n",
-        "x-forwarded-host: evil.test\r\nx-forwarded-port: 6666\r\nx-forwarded-proto: gopher\r\n",
+        "x-forwarded-host: evil.test\r\nx-forwarded-port: evil.test\r\nx-forwarded-proto: gopher\r\n",
         "x-real-ip: 6.6.6.6\r\ntrue-client-ip: 6.6.6.6\r\ncf-connecting-ip: 6.6.6.6\r\n",
         "tollgate-request-id: evil.test\r\nTOLLGATE-TENANT: evil.test\r\ntollgate-: evil.test\r\n",
         "connection: keep-alive, x-one\r\nconnection: x-two\r\nx-one: 6.6.6.6\r\nx-two: 6.6.6.6\r\n",
@@ -283,7 +283,8 @@ fn headers_that_say_who_asks_or_belong_to_the_host_are_the_hosts_alone() {
         "connection: x-forwarded-for, tollgate-request-id, x-forwarded-proto\r\nx-forwarded-for: 6.6.6.6\r\n",
     ] {
         let text = echoed(host.address(), lines);
-        for forged in ["6.6.6.6", "evil.test", "6666", "gopher"] {
+        // None of them is hexadecimal, as the ids that the host made are in the text too.
+        for forged in ["6.6.6.6", "evil.test", "gopher"] {
             assert!(!text.contains(forged), "{lines}: {text}");
         }
         let count = |name: &str| text.lines().filter(|line| line.starts_with(name)).count();
