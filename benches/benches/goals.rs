@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! cargo xtask bench goals [NAME..]     # gate, cold, start, density, gas, tracing, bodies, scripts; none: all
+//! cargo xtask bench goals soak [MINUTES]
 //! ```
 //!
 //! `gate` has its percentiles from `cargo xtask bench admission`, `cold` and `start` complete `cold_start`. What is
-//! compared is measured in turns, round by round, and ratios are medians over the rounds. `tracing` needs `wrk`,
-//! `scripts` the guests in JavaScript and Python. Nothing here passes or fails by time.
+//! compared is measured in turns, round by round, and ratios are medians over the rounds. `tracing` and `soak`
+//! need `wrk`, `scripts` the guests in JavaScript and Python. Nothing here passes or fails by time.
 
 #![allow(
     clippy::unwrap_used,
@@ -39,6 +40,8 @@ mod report;
 mod scripts;
 #[path = "goals/site.rs"]
 mod site;
+#[path = "goals/soak.rs"]
+mod soak;
 #[path = "goals/traces.rs"]
 mod traces;
 
@@ -65,6 +68,12 @@ fn main() {
     }
     // Cargo says this to every benchmark.
     arguments.retain(|argument| argument != "--bench");
+    if let Some(("soak", minutes)) = arguments.split_first().map(|(name, rest)| (name.as_str(), rest)) {
+        println!("{}", machine());
+        return soak::endure(
+            minutes.first().map_or(60, |minutes| minutes.parse().expect("a number of minutes")),
+        );
+    }
     let names = GOALS.map(|(name, _)| name);
     if let Some(unknown) = arguments.iter().find(|name| !names.contains(&name.as_str())) {
         println!("no goal is called `{unknown}`; there are: {}", names.join(", "));

@@ -6,14 +6,14 @@ mod bombs;
 
 use std::fs::read;
 use std::time::Duration;
-use testkit::{Case, Siege, Strictness, guest};
+use testkit::{Attack, Case, Siege, Strictness, guest};
 
 /// All of it against one process.
 #[expect(clippy::print_stdout, reason = "the table is what a run is for")]
-fn siege(strictness: Strictness, bombs: Vec<(&str, Vec<u8>)>) {
-    let attacks = chosen(attacks::all(), |attack| attack.name);
+fn siege(keys: &str, attacks: Vec<Attack>, strictness: Strictness, bombs: Vec<(&str, Vec<u8>)>) {
+    let attacks = chosen(attacks, |attack| attack.name);
     let bombs = chosen(bombs, |(name, _)| name);
-    let mut siege = Siege::lay(&attacks, strictness);
+    let mut siege = Siege::lay_with(keys, &attacks, strictness);
     println!(
         "attack | answers; records | ms beyond the limit | neighbour in ms: p50 before, during; p99 before, during, \
          ratio × requests - errors | MiB: before, peak, after"
@@ -39,13 +39,32 @@ fn chosen<T>(mut rows: Vec<T>, name: impl Fn(&T) -> &str) -> Vec<T> {
 
 #[test]
 fn a_host_stands_every_attack_and_its_other_tenant_notices_nothing() {
-    siege(Strictness::ordinary(), bombs::quick());
+    siege("", attacks::all(), Strictness::ordinary(), bombs::quick());
+}
+
+#[test]
+fn a_host_stands_every_attack_in_mode_reset() {
+    siege("mode = \"reset\"", attacks::all(), Strictness::ordinary(), Vec::new());
+}
+
+#[test]
+fn a_host_stands_every_attack_in_mode_serial() {
+    siege("mode = \"serial\"", attacks::all(), Strictness::ordinary(), Vec::new());
+}
+
+#[test]
+fn a_host_stands_every_attack_in_mode_concurrent() {
+    // One in each instance: else one that breaks a limit is the end of others. What comes after an answer is no part of
+    // its request in this mode. `concurrent.rs` tells of both.
+    let mut attacks = attacks::all();
+    attacks.retain(|attack| attack.can_share() && !attack.name.ends_with("after-answer"));
+    siege("mode = \"concurrent\"\nat-once = 1", attacks, Strictness::ordinary(), Vec::new());
 }
 
 #[test]
 #[ignore = "measures times, so it needs the machine to itself: --run-ignored only -E 'test(siege_measured)' --no-capture"]
 fn siege_measured() {
-    siege(Strictness::measured(), [bombs::quick(), bombs::large()].concat());
+    siege("", attacks::all(), Strictness::measured(), [bombs::quick(), bombs::large()].concat());
 }
 
 #[test]

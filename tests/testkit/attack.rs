@@ -1,5 +1,6 @@
 //! Attacks: what a guest or client does, and what must come of it.
 
+use crate::files::guest;
 use crate::log::Record;
 use crate::raw::{Reply, Sending};
 
@@ -93,6 +94,12 @@ impl Attack {
     }
     pub fn look(self, look: Look) -> Self {
         Self { look: Some(look), ..self }
+    }
+    /// Whether its guest is of a world that an instance can have several requests in.
+    pub fn can_share(&self) -> bool {
+        let bytes = std::fs::read(guest(self.guest)).unwrap();
+        let export = b"wasi:http/handler@0.3";
+        bytes.windows(export.len()).any(|window| window == export)
     }
     pub(crate) fn host(&self) -> String {
         format!("{}.evil.test", self.name)

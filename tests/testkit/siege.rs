@@ -118,13 +118,17 @@ pub struct Siege {
 impl Siege {
     /// Starts a host with an app for each attack.
     pub fn lay(attacks: &[Attack], strictness: Strictness) -> Self {
+        Self::lay_with("", attacks, strictness)
+    }
+    /// The same, with these keys for each app.
+    pub fn lay_with(keys: &str, attacks: &[Attack], strictness: Strictness) -> Self {
         let upstream = Upstream::start();
         let mut evil = Tenant::new("evil").limits(PLAN).totals(&format!("concurrent-requests = {CLIENTS}"));
         for attack in attacks {
             evil = evil.app(
                 App::guest(attack.guest)
                     .named(attack.name)
-                    .keys(&format!("limits = {{ {} }}", attack.limits))
+                    .keys(&format!("{keys}\nlimits = {{ {} }}", attack.limits))
                     .grants(&upstream.named_in(attack.grants))
                     .route(&format!("host = \"{}\"", attack.host())),
             );

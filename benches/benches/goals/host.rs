@@ -58,6 +58,11 @@ impl Running {
         Memory::of(self.child.id())
     }
 
+    /// The files and sockets that it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
+    }
+
     /// Its memory once it no longer shrinks, as far as that is within five seconds.
     pub(crate) fn settled(&self) -> Memory {
         let end = Instant::now() + Duration::from_secs(5);

@@ -488,7 +488,12 @@ impl Gate {
     async fn make(&self) -> Result<Warm, GateError> {
         match self.make_once().await {
             Err(GateError::Engine(error))
-                if self.parts.runtime().shelves.make_room(EngineKind::Gates, &self.tenant, &error) =>
+                if self
+                    .parts
+                    .runtime()
+                    .shelves
+                    .make_room(EngineKind::Gates, &self.tenant, &error)
+                    .is_some() =>
             {
                 self.make_once().await
             }

@@ -23,16 +23,20 @@ impl App {
         clock: &Arc<RunClock>,
         request_id: &str,
     ) -> wasmtime::Result<()> {
-        match self.instantiate_once(slot, clock, request_id).await {
-            // Once only, and only where nothing has run yet: no start function gets its limits twice.
-            Err(error)
-                if slot.as_ref().is_none_or(|idle| idle.pristine().is_untouched())
-                    && self.runtime.shelves.make_room(EngineKind::Apps, &self.tenant, &error) =>
-            {
-                *slot = None;
-                self.instantiate_once(slot, clock, request_id).await
+        let shelves = &self.runtime.shelves;
+        let mut again = true;
+        loop {
+            let wait = shelves.wait();
+            let made = self.instantiate_once(slot, clock, request_id).await;
+            // Only where nothing has run yet: no start function gets its limits twice.
+            let untouched = slot.as_ref().is_none_or(|idle| idle.pristine().is_untouched());
+            let Some(error) = made.as_ref().err().filter(|_| untouched) else { return made };
+            let Some(cleared) = shelves.make_room(EngineKind::Apps, &self.tenant, error) else { return made };
+            // Once more in any case, as others clear shelves, too.
+            if !cleared && !wait.for_room().await && !std::mem::take(&mut again) {
+                return made;
             }
-            made => made,
+            *slot = None;
         }
     }
 

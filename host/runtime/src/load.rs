@@ -251,7 +251,7 @@ impl Runtime {
             let wanted = "`wasi:http/handler@0.3`, which mode `concurrent` needs: use `mode = \"serial\"`";
             return Err(LoadError::NoExport { name: label, wanted });
         }
-        let workers = Workers::of(&spec.tenant);
+        let workers = Workers::of(&spec.tenant, self.shelves.departures());
         self.shelves.know(&(workers.clone() as Arc<dyn Evict>));
         let digest = component.blake3();
         let code = self.compile(&label, EngineKind::Apps, digest, component.bytes().clone()).await?;

@@ -31,21 +31,22 @@ pub(crate) fn cores() -> usize {
     *CORES
 }
 
-/// Two tenants that have each core at work still leave a thread; the system shares the cores among threads.
+/// How many guests may compute at one time: two tenants can have each core at work.
 pub(crate) fn turns_in_all() -> usize {
     cores() * 2
 }
 
-/// How many threads serve: all that guests may keep busy, and one more.
-pub(crate) fn worker_threads() -> usize {
-    turns_in_all() + 1
+/// How many threads serve. No more than there are cores: they would take the cores from each other, several times for
+/// each request, and that halves what the host can do. A guest has its thread for a tick at most.
+fn serving() -> usize {
+    cores().max(2)
 }
 
 /// Threads for a host to serve on.
 #[must_use]
 pub fn serving_threads() -> Builder {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(worker_threads()).thread_name("tollgate-serving").enable_all();
+    builder.worker_threads(serving()).thread_name("tollgate-serving").enable_all();
     builder.on_thread_start(in_short_slices);
     builder
 }

@@ -1,9 +1,9 @@
-//! Turns at the processor: guests of one tenant never keep all threads busy, and all tenants' together never do.
+//! Turns at the processor: how many guests compute at one time, of one tenant and of all.
 //!
 //! A guest that computes gives its thread back at every tick of the epoch, and at once wants it again. With enough of
 //! those, a neighbour's request would wait behind each of them. So whoever enters a tenant's guest or gate takes a turn
-//! first. No tenant has more turns at one time than the machine has cores, and there are fewer in all than threads:
-//! accepting, answering and recording always find one. Who has to wait is served by tenant, one after the other.
+//! first. No tenant has more turns at one time than the machine has cores, and all have twice as many: whatever else is
+//! to be done waits for no more ticks than that. Who has to wait is served by tenant, one after the other.
 //!
 //! Tenants whose guests were seen to compute for longer than [`LONG`] are *busy* for a while. As long as others have
 //! requests, all busy tenants together leave a core to them, if there is more than one.

@@ -4,12 +4,12 @@ use crate::account::{Account, Spent};
 use crate::body::Tail;
 use crate::engine::EngineKind;
 use crate::fault::{Breach, Fault};
-use crate::idle::{Evict, IDLE_MOST};
+use crate::idle::{Departures, Evict, IDLE_MOST};
 use crate::names::Name;
 use crate::state::runs::{Afterwards, AtWork, Number, Roster, RunPart, begun, ended, enter, exit};
 use crate::state::{Report, State};
 use crate::store::give_way;
-use crate::threads::worker_threads;
+use crate::threads::turns_in_all;
 use crate::turns::LONG;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Instant;
 use tokio::runtime::{Handle, Id};
@@ -102,6 +102,11 @@ struct Worker {
     threads: Id,
 }
 
+/// What [`Desk::stay`] may be.
+const STAYS: u8 = 0;
+const GOES: u8 = 1;
+const GONE: u8 = 2;
+
 /// What an instance at work and those who send it requests know of each other.
 struct Desk {
     under_way: AtomicU32,
@@ -117,8 +122,8 @@ struct Desk {
     waker: AtomicWaker,
     /// Polls that have ended.
     polls: AtomicU64,
-    /// Whether it is to go, having nothing to do.
-    evicted: AtomicBool,
+    /// Whether it is to go, having nothing to do; whether it has gone.
+    stay: AtomicU8,
     last_used: Mutex<Instant>,
 }
 
@@ -126,6 +131,7 @@ struct Desk {
 pub(crate) struct Workers {
     tenant: Name,
     all: Mutex<Vec<Arc<Worker>>>,
+    departures: Arc<Departures>,
 }
 
 /// A place in an instance, for one request. Given back when dropped.
@@ -183,8 +189,8 @@ impl Drop for Entry {
 }
 
 impl Workers {
-    pub(crate) fn of(tenant: &Name) -> Arc<Self> {
-        Arc::new(Self { tenant: tenant.clone(), all: Mutex::default() })
+    pub(crate) fn of(tenant: &Name, departures: Arc<Departures>) -> Arc<Self> {
+        Arc::new(Self { tenant: tenant.clone(), all: Mutex::default(), departures })
     }
 
     /// A place in an instance that is there, on the threads of whoever asks. One that computes is left alone as long as
@@ -197,7 +203,7 @@ impl Workers {
             idle += usize::from(worker.desk.is_idle());
             let stays = worker.is_open(concurrency) && (idle <= IDLE_MOST || !worker.desk.is_idle());
             if !stays {
-                worker.desk.evict();
+                worker.desk.evict(&self.departures);
             }
             stays
         });
@@ -207,7 +213,7 @@ impl Workers {
         let ready = all.iter().filter(has_room).find(|worker| !worker.desk.computes.load(Relaxed));
         let worker = match ready {
             Some(worker) => worker,
-            None if all.iter().filter(|worker| worker.threads == threads).count() < worker_threads() => {
+            None if all.iter().filter(|worker| worker.threads == threads).count() < turns_in_all() => {
                 return None;
             }
             None => all.iter().filter(has_room).min_by_key(|worker| worker.desk.under_way.load(Relaxed))?,
@@ -231,12 +237,20 @@ impl Workers {
             stuck: Notify::new(),
             waker: AtomicWaker::new(),
             polls: AtomicU64::new(0),
-            evicted: AtomicBool::new(false),
+            stay: AtomicU8::new(STAYS),
             last_used: Mutex::new(Instant::now()),
         });
         let threads = Handle::current().id();
         let worker = Arc::new(Worker { visits, desk: desk.clone(), threads });
-        tokio::spawn(work(store, proxy, arriving, desk, at_work, account.clone()));
+        let (working, departures) =
+            (work(store, proxy, arriving, desk.clone(), at_work, account.clone()), self.departures.clone());
+        tokio::spawn(async move {
+            working.await;
+            // Its store is gone, too.
+            if desk.stay.swap(GONE, Relaxed) == GOES {
+                departures.ends();
+            }
+        });
         Entry::of(&worker)
     }
 
@@ -264,14 +278,16 @@ impl Evict for Workers {
         all.iter().filter(|worker| worker.desk.is_idle()).map(|worker| *worker.desk.last_used.lock()).max()
     }
 
-    fn clear(&self) {
+    fn clear(&self) -> bool {
         self.all.lock().retain(|worker| {
             let idle = worker.desk.is_idle();
             if idle {
-                worker.desk.evict();
+                worker.desk.evict(&self.departures);
             }
             !idle
         });
+        // They go a moment later.
+        false
     }
 }
 
@@ -285,8 +301,12 @@ impl Worker {
 
 impl Desk {
     /// Has an instance that does nothing go at once, without a turn of its tenant's.
-    fn evict(&self) {
-        self.evicted.store(true, Relaxed);
+    fn evict(&self, departures: &Departures) {
+        departures.begins();
+        if self.stay.compare_exchange(STAYS, GOES, Relaxed, Relaxed).is_err() {
+            // It was told before, or has gone by itself.
+            departures.ends();
+        }
         self.stuck.notify_one();
     }
 
@@ -340,7 +360,7 @@ async fn work(
             if stuck.as_mut().poll(context).is_ready() {
                 stuck.set(desk.stuck.notified());
                 context.waker().wake_by_ref();
-                match (desk.evicted.load(Relaxed), desk.is_idle()) {
+                match (desk.stay.load(Relaxed) == GOES, desk.is_idle()) {
                     (true, true) => return Poll::Ready(Ok(())),
                     (true, false) => {}
                     (false, _) => return Poll::Ready(Err(Breach::HostWait.into())),

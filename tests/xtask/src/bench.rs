@@ -53,9 +53,10 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         command
     };
     // Both packages at once: chosen alone, the host would get other features, and be compiled twice.
-    let build = ["build", "--release", "--package", "tollgate", "--package", "tollgate-benches"];
+    let build = ["build", "--profile", "dist", "--package", "tollgate", "--package", "tollgate-benches"];
     step("build the host", || process::run(cargo().args(build)))?;
-    let bench = ["bench", "--quiet", "--package", "tollgate-benches", "--bench", name, "--"];
+    let bench =
+        ["bench", "--profile", "dist", "--quiet", "--package", "tollgate-benches", "--bench", name, "--"];
     process::run(cargo().args(bench).args(&args.rest)).map(|()| ExitCode::SUCCESS)
 }
 

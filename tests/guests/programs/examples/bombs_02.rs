@@ -1,6 +1,6 @@
 //! Written for `wasi:http` 0.2; goes on with one thing for ever, by `?kind=`: polls what is ready, one or 500 at a
 //! time; makes timers or handles and never gives one back. Or does once what it must not: `overrun` writes more than
-//! the host said it takes, `unfinished` gives up a body, `twice` answers twice, `twice-late` a while after the first, `silent` not at all.
+//! the host said it takes, `unfinished` gives up a body, `twice` answers twice, `silent` not at all.
 
 use std::hint::black_box;
 use std::mem::forget;
@@ -53,15 +53,8 @@ impl wasip2::exports::http::incoming_handler::Guest for Guest {
             }
             Some("twice") => {
                 let body = answer(out);
-                // SAFETY: it is not; the host has to notice that this handle is gone.
-                let gone = unsafe { ResponseOutparam::from_handle(1) };
-                drop(answer(gone));
-                drop(body);
-            }
-            Some("twice-late") => {
-                let body = answer(out);
                 subscribe_duration(20_000_000).block();
-                // SAFETY: as above.
+                // SAFETY: the number of a handle that is used up: what the host makes of it is the question.
                 let gone = unsafe { ResponseOutparam::from_handle(1) };
                 drop(answer(gone));
                 drop(body);
