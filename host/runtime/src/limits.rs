@@ -183,7 +183,7 @@ impl Default for Capacity {
             instances: 1_000,
             memory_bytes: 128 << 20,
             gate_instances: 8,
-            resident_bytes: 128 << 10,
+            resident_bytes: 1 << 20,
             process_bytes: u64::MAX,
         }
     }
