@@ -8,7 +8,7 @@ use wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult
 use wasip3::{wit_future, wit_stream};
 
 /// How many bytes of a body are read at once.
-const CHUNK_BYTES: usize = 16 * 1024;
+const CHUNK_BYTES: usize = 64 * 1024;
 
 /// What stands at a body's end: its trailers, or why it broke off.
 pub(super) type Ending = FutureReader<Result<Option<Trailers>, ErrorCode>>;
@@ -83,7 +83,7 @@ impl Body {
         Self(Content::Arriving(Arriving { stream, ending: Some(ending), _read: read }))
     }
 
-    /// The next piece of an arriving body, at most 16 KiB; none at its end. Of a body in memory, all of it.
+    /// The next piece of an arriving body, at most 64 KiB; none at its end. Of a body in memory, all of it.
     ///
     /// # Errors
     /// [`Error::Interrupted`] if the body broke off; [`Error::Unreadable`] for a body of [`Body::stream`], which is
