@@ -85,7 +85,7 @@ fn an_app_in_python_is_deployed_and_its_neighbour_notices_nothing() {
     let within = Duration::from_secs(90);
     let mut siege = Siege::lay(&[], Strictness { deployed: within, ..Strictness::measured() });
     let keys = "grants = { files = \"none\", sockets = \"none\", http = { allow = [] } }\n\
-                limits = { memory = \"96MiB\", fuel = 10_000_000_000, gas = 20_000_000_000, cpu-ms = 10_000 }";
+                limits = { memory-bytes = \"96MiB\", fuel = 10_000_000_000, gas = 20_000_000_000, cpu-ms = 10_000 }";
     println!("{}", siege.deploy("python", &read(guest("hello-python")).unwrap(), keys));
     let complaints = siege.lift();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
