@@ -10,7 +10,7 @@
     reason = "a benchmark stops and prints here"
 )]
 
-use benchkit::wasmtime_serve;
+use benchkit::peers::{Serve, wasmtime};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -30,10 +30,10 @@ fn main() {
     });
     println!("tollgate: start to first answer      p50 {:>7.1} ms", ours.as_secs_f64() * 1e3);
     let component = guest("hello");
-    if wasmtime_serve(&component, 1).is_some() {
+    if wasmtime(&component, Serve::Fresh).is_some() {
         let peer = times(|| {
             let start = Instant::now();
-            let (_peer, address) = wasmtime_serve(&component, 1).unwrap();
+            let (_peer, address) = wasmtime(&component, Serve::Fresh).unwrap();
             first_answer(address);
             start.elapsed()
         });

@@ -20,7 +20,7 @@ pub mod results;
 mod rig;
 
 pub use bare::bare_hyper;
-pub use load::{Figures, Peer, Target, closed_loop, load, wasmtime_serve};
+pub use load::{Figures, Peer, Target, closed_loop};
 pub use open_loop::{Paced, open_loop};
 pub use rig::{Rig, rig};
 

@@ -1,7 +1,6 @@
 //! Load from a second process, and the peer to compare with.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -27,13 +26,6 @@ pub struct Figures {
     pub p99_us: f64,
     /// Answers other than 2xx and 3xx, and connections that broke.
     pub bad: u64,
-}
-
-/// Runs `wrk` (Debian's package) with one thread and 32 connections for some seconds. Every response must be good.
-pub fn load(address: SocketAddr, host: &'static str, seconds: u32) -> Figures {
-    let figures = closed_loop(&Target { address, host, path: "/" }, 32, seconds);
-    assert_eq!(figures.bad, 0, "a figure over refused requests says nothing");
-    figures
 }
 
 /// The closed loop: `wrk` with one thread, where each connection asks again once it was answered. A server that
@@ -69,18 +61,6 @@ fn microseconds(text: &str) -> Option<f64> {
         _ => return None,
     };
     Some(number(text)? * scale)
-}
-
-/// `wasmtime serve` with this component, if the `wasmtime` that `--wasmtime` names (or the one on the path) is there.
-pub fn wasmtime_serve(component: &Path, reuse: u32) -> Option<(Peer, SocketAddr)> {
-    let address = free_address()?;
-    let program = std::env::args().skip_while(|argument| argument != "--wasmtime").nth(1);
-    let mut command = Command::new(program.unwrap_or_else(|| "wasmtime".into()));
-    command
-        .args(["serve", "-Scli", "-O", "pooling-allocator", "--addr", &address.to_string()])
-        .args(["--max-instance-reuse-count", &reuse.to_string()])
-        .arg(component);
-    Some((Peer::start(command, address)?, address))
 }
 
 /// An address of the loopback that nobody listens at.

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-const HEAD: &str = "# Results\n\nEach section says the day and the command. *Peers* is written by its benchmark.\n";
+const HEAD: &str =
+    "# Results\n\nEach section says the day and the command. *Peers* is written by its benchmark.\n";
 
 /// The folder of the benchmarks, where cargo runs them. A path from the time of the build could be that of another
 /// checkout with the same target directory.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 /// Instances that an app keeps idle, however many it had at one time.
 pub(crate) const IDLE_MOST: usize = 8;
@@ -109,17 +109,35 @@ pub(crate) struct Shelves {
     departures: Arc<Departures>,
 }
 
-/// A wait for room. Begun before the attempt that may find none, so that no departure in between is missed.
+/// A wait for room, in all no longer than [`GONE_WITHIN`]. Begun before an attempt that may find none, so that no
+/// departure in between is missed.
 pub(crate) struct Wait<'a> {
     departures: &'a Departures,
     gone: Pin<Box<Notified<'a>>>,
+    end: Instant,
 }
 
-impl Wait<'_> {
-    /// Waits for the next departure; false if there is none to wait for, or it does not come.
-    pub(crate) async fn for_room(self) -> bool {
-        let comes = self.departures.going.load(Relaxed) > 0;
-        comes && timeout(GONE_WITHIN, self.gone).await.is_ok()
+impl<'a> Wait<'a> {
+    fn new(departures: &'a Departures) -> Self {
+        let gone = Self::next(departures);
+        Self { departures, gone, end: Instant::now() + GONE_WITHIN }
+    }
+
+    fn next(departures: &'a Departures) -> Pin<Box<Notified<'a>>> {
+        let mut gone = Box::pin(departures.one_gone.notified());
+        gone.as_mut().enable();
+        gone
+    }
+
+    /// Whether to try again: at once where something was cleared, else after the next departure, if one comes.
+    pub(crate) async fn for_room(&mut self, cleared: bool) -> bool {
+        if cleared {
+            return Instant::now() < self.end;
+        }
+        let comes = self.departures.going.load(Relaxed) > 0
+            && timeout_at(self.end.into(), self.gone.as_mut()).await.is_ok();
+        self.gone = Self::next(self.departures);
+        comes
     }
 }
 
@@ -148,9 +166,7 @@ impl Shelves {
 
     /// Begins to wait for room.
     pub(crate) fn wait(&self) -> Wait<'_> {
-        let mut gone = Box::pin(self.departures.one_gone.notified());
-        gone.as_mut().enable();
-        Wait { departures: &self.departures, gone }
+        Wait::new(&self.departures)
     }
 
     /// Makes room, if it was for want of it that an instance could not be made. In an engine's pools: clears the

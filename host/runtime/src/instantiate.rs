@@ -24,17 +24,21 @@ impl App {
         request_id: &str,
     ) -> wasmtime::Result<()> {
         let shelves = &self.runtime.shelves;
-        let mut again = true;
+        let mut wait = None;
         loop {
-            let wait = shelves.wait();
             let made = self.instantiate_once(slot, clock, request_id).await;
             // Only where nothing has run yet: no start function gets its limits twice.
             let untouched = slot.as_ref().is_none_or(|idle| idle.pristine().is_untouched());
             let Some(error) = made.as_ref().err().filter(|_| untouched) else { return made };
             let Some(cleared) = shelves.make_room(EngineKind::Apps, &self.tenant, error) else { return made };
-            // Once more in any case, as others clear shelves, too.
-            if !cleared && !wait.for_room().await && !std::mem::take(&mut again) {
-                return made;
+            match &mut wait {
+                // Once more in any case, as others clear shelves, too.
+                None => wait = Some(shelves.wait()),
+                Some(wait) => {
+                    if !wait.for_room(cleared).await {
+                        return made;
+                    }
+                }
             }
             *slot = None;
         }

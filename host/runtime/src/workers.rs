@@ -102,6 +102,20 @@ struct Worker {
     threads: Id,
 }
 
+/// An instance on its way out, from the beginning: tells that it has gone.
+struct Leaving {
+    desk: Arc<Desk>,
+    departures: Arc<Departures>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if self.desk.stay.swap(GONE, Relaxed) == GOES {
+            self.departures.ends();
+        }
+    }
+}
+
 /// What [`Desk::stay`] may be.
 const STAYS: u8 = 0;
 const GOES: u8 = 1;
@@ -242,14 +256,12 @@ impl Workers {
         });
         let threads = Handle::current().id();
         let worker = Arc::new(Worker { visits, desk: desk.clone(), threads });
-        let (working, departures) =
-            (work(store, proxy, arriving, desk.clone(), at_work, account.clone()), self.departures.clone());
+        // Dropped after the store is, also when the work panics.
+        let leaving = Leaving { desk: desk.clone(), departures: self.departures.clone() };
+        let working = work(store, proxy, arriving, desk, at_work, account.clone());
         tokio::spawn(async move {
+            let _leaving = leaving;
             working.await;
-            // Its store is gone, too.
-            if desk.stay.swap(GONE, Relaxed) == GOES {
-                departures.ends();
-            }
         });
         Entry::of(&worker)
     }
