@@ -55,6 +55,8 @@ impl Pace {
         made: &AtomicU64,
         enough: &(impl Fn(usize) -> bool + Sync),
     ) -> Pulse {
+        // A client of a host is seldom on its machine: what it waits for a core there is no time of the host's.
+        tollgate_runtime::in_short_slices();
         let mut pulse = Pulse::default();
         let ask = Ask::get(host, "/neighbour?x=1");
         let mut connection = None;

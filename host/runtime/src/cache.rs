@@ -12,14 +12,19 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 /// Tells apart what several threads write at the same time.
 static WRITES: AtomicU64 = AtomicU64::new(0);
 
-/// A disk that is given many megabytes to sync at once keeps everybody else's records waiting until it has them.
-const SYNCED_AT_ONCE: usize = 1 << 20;
+/// A disk that is given many megabytes to sync at once keeps everybody else's records waiting until it has them; one that
+/// is given little, again and again, does so, too. So it gets little at a time, and rests for longer than that took.
+const SYNCED_AT_ONCE: usize = 256 << 10;
+const RESTS: u32 = 3;
+const LONGEST_REST: Duration = Duration::from_millis(50);
 
 const KEY_FILE: &str = "mac.key";
 const CONTEXT: &str = "tollgate compile cache v1";
@@ -168,7 +173,9 @@ fn write_in_parts(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     for (number, part) in bytes.chunks(SYNCED_AT_ONCE).enumerate() {
         if number > 0 {
+            let began = Instant::now();
             file.sync_data()?;
+            thread::sleep((began.elapsed() * RESTS).min(LONGEST_REST));
         }
         file.write_all(part)?;
     }

@@ -111,7 +111,7 @@ impl GateParts {
 }
 
 /// What a gate is to do for one tenant.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GateSetting {
     /// The tenant.
     pub tenant: Name,
@@ -220,15 +220,20 @@ struct Health {
 }
 
 impl Runtime {
-    /// Composes, compiles and configures a gate.
+    /// Composes, compiles and configures a gate, unless one that is the same lives already.
     pub async fn load_gate(
         self: &Arc<Self>,
         parts: GateParts,
         setting: GateSetting,
     ) -> Result<Arc<Gate>, LoadError> {
         let name = format!("{}/gate", setting.tenant);
+        let digest = parts.digest();
+        let origin = (digest, setting.clone());
+        if let Some(gate) = self.living.find(&name, &origin) {
+            return Ok(gate);
+        }
         let compile = |source| LoadError::Compile { name: name.clone(), source: CacheError::Compile(source) };
-        let code = self.gate_code(&name, parts, &setting.manifest).await?;
+        let code = self.gate_code(&name, digest, parts, &setting.manifest).await?;
         let linker = link::gate_linker(&self.engines.gates).map_err(compile)?;
         let pre = linker.instantiate_pre(&code).map_err(compile)?;
         let indices = admission::GuestIndices::new(&pre).map_err(compile)?;
@@ -259,6 +264,7 @@ impl Runtime {
             }
             Err(GateError::Engine(error)) => return Err(compile(error)),
         }
+        self.living.keep(name, origin, &gate);
         Ok(gate)
     }
 }
@@ -268,10 +274,10 @@ impl Runtime {
     async fn gate_code(
         self: &Arc<Self>,
         name: &str,
+        digest: Blake3,
         parts: GateParts,
         manifest: &Manifest,
     ) -> Result<Arc<Component>, LoadError> {
-        let digest = parts.digest();
         if let Some(code) = self.shared(EngineKind::Gates, digest) {
             return Ok(code);
         }

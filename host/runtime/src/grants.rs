@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The capabilities of one app.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
     /// Outgoing HTTP: `wasi:http/outgoing-handler` (0.2) and `wasi:http/client` (0.3).
     pub http: Option<Arc<Egress>>,

@@ -29,6 +29,7 @@ mod idle;
 mod inspect;
 mod instance;
 mod instantiate;
+mod kept;
 mod keyvalue;
 mod limits;
 mod line;
@@ -115,6 +116,6 @@ pub use route::{Client, HostPattern, House, Route, RouteError, Tenant, TenantSta
 pub use runtime::{Runtime, RuntimeOptions, StartError};
 pub use seams::{Bucket, BucketError, Buckets, Keys, Signer, Swap, Transport, Upstream};
 pub use storage::Storage;
-pub use threads::serving_threads;
+pub use threads::{in_short_slices, serving_threads};
 pub use wire::{outcome_detail, outcome_name};
 pub use workers::Concurrency;

@@ -62,7 +62,7 @@ impl Mode {
 }
 
 /// What an app is to be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppSpec {
     /// Whose it is.
     pub tenant: Name,
@@ -181,6 +181,14 @@ pub enum LoadError {
     },
 }
 
+/// All that an app is made of: what is signed of a component, and what the app is to be.
+#[derive(PartialEq, Eq)]
+pub(crate) struct AppOrigin {
+    component: Blake3,
+    imports: Vec<String>,
+    spec: AppSpec,
+}
+
 /// A loaded app: compiled, type-checked, linked.
 pub struct App {
     pub(crate) runtime: Arc<Runtime>,
@@ -237,6 +245,15 @@ impl Runtime {
         spec: AppSpec,
     ) -> Result<Arc<App>, LoadError> {
         let label = format!("{}/{}", spec.tenant, spec.name);
+        let origin = AppOrigin {
+            component: component.blake3(),
+            imports: component.release().imports.clone(),
+            spec: spec.clone(),
+        };
+        if let Some(app) = self.living.find(&label, &origin) {
+            check_files(&label, &spec.grants)?;
+            return Ok(app);
+        }
         let this = self.clone();
         let checked = self.aside(move || Ok((this.check_app(&component, &spec)?, component, spec))).await;
         let (inspection, component, spec) = checked.map_err(|error| LoadError::Compile {
@@ -280,6 +297,7 @@ impl Runtime {
             mode: spec.mode,
         });
         app.prove_reset().await?;
+        self.living.keep(label, origin, &app);
         Ok(app)
     }
 
@@ -300,13 +318,7 @@ impl Runtime {
         if let Some((what, limit)) = limits.into_iter().find(|(_, limit)| needed > *limit) {
             return Err(LoadError::TooLarge { name, what, needed, limit });
         }
-        if let Some(Files::Directory { path, access }) = &spec.grants.files {
-            check_directory(path, *access).map_err(|reason| LoadError::Grant {
-                name,
-                grant: "files".into(),
-                reason,
-            })?;
-        }
+        check_files(&name, &spec.grants)?;
         Ok(inspection)
     }
 
@@ -427,6 +439,12 @@ pub(crate) fn not_granted(name: String, import: &crate::inspect::Import, manifes
         (false, _) => "this host does not have it: remove the import".to_owned(),
     };
     LoadError::NotGranted { name, import: import.name.clone(), manifest: manifest.clone(), help }
+}
+
+fn check_files(name: &str, grants: &Grants) -> Result<(), LoadError> {
+    let Some(Files::Directory { path, access }) = &grants.files else { return Ok(()) };
+    let refused = |reason| LoadError::Grant { name: name.to_owned(), grant: "files".into(), reason };
+    check_directory(path, *access).map_err(refused)
 }
 
 fn check_directory(path: &std::path::Path, access: Access) -> Result<(), String> {

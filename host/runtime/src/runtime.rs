@@ -8,6 +8,7 @@ use crate::engine::{EngineKind, Engines};
 use crate::gas::Schedule;
 use crate::gauge::{Gauge, Used};
 use crate::idle::Shelves;
+use crate::kept::Kept;
 use crate::limits::{Capacity, TenantTotals};
 use crate::names::Name;
 use crate::place::Hall;
@@ -52,6 +53,8 @@ pub struct Runtime {
     pub(crate) transport: Arc<dyn Transport>,
     /// Code that is in use, by engine and digest: tenants with the same bytes share one mapping.
     pub(crate) code: Mutex<HashMap<(EngineKind, Blake3), Weak<Component>>>,
+    /// Apps and gates that live, for the next configuration.
+    pub(crate) living: Kept,
     /// What apps and gates keep for their next request.
     pub(crate) shelves: Shelves,
     /// Every tenant of whom anything lives.
@@ -107,6 +110,7 @@ impl Runtime {
             buckets: options.buckets,
             transport: options.transport,
             code: Mutex::default(),
+            living: Kept::default(),
             shelves: Shelves::default(),
         }))
     }
@@ -121,6 +125,18 @@ impl Runtime {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
         self.background.aside(work).await
+    }
+
+    /// Does what is made of many steps, such as loading a whole configuration, on a thread of lower priority.
+    ///
+    /// # Errors
+    ///
+    /// The work panicked, or the host is stopping.
+    pub async fn apart<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, JoinError> {
+        self.background.apart(work).await
     }
 
     /// Takes a reading of the memory that this process uses. Near the end of what it may have, idle instances go; at

@@ -3,9 +3,9 @@
 //! A request takes many short steps, and wherever every core is at work each step has to wait until the system takes
 //! a core from somebody. So the requests of a tenant whose guests were seen to compute for longer than 10 ms, or that
 //! three quarters of the work of the moment is done for, are carried by threads of lower priority. They get what is
-//! left, which is all of it while nobody else has work. Loading has threads of that priority, too, of its own: no
-//! guest's work stands before it. All ask for short slices, which keeps each step short for those that wait, and each
-//! lock that is held when the system takes a core.
+//! left, which is all of it while nobody else has work. Those who carry requests ask for short slices, which keeps each
+//! step short for those that wait, and each lock that is held when the system takes a core. Loading has threads of its
+//! own, of the lowest priority: no guest's work stands before it, and it stands before nobody's.
 
 use crate::native;
 use std::io;
@@ -51,8 +51,10 @@ pub fn serving_threads() -> Builder {
     builder
 }
 
-/// Under an older system, or a filter of system calls, a thread has the slices that everybody has.
-fn in_short_slices() {
+/// Has this thread's turns at a core be short and soon, as those of threads that serve are: also for a client that
+/// measures a host from the same machine. Under an older system, or a filter of system calls, a thread has the slices
+/// that everybody has.
+pub fn in_short_slices() {
     let _ = native::ask_for_slices(SLICE);
 }
 
@@ -60,7 +62,7 @@ fn in_short_slices() {
 pub(crate) struct Background {
     /// Made when they are first needed.
     carrying: OnceLock<Option<Runtime>>,
-    /// Has threads only while there is something to load.
+    /// One thread, and more while there is something to load.
     loading: Option<Runtime>,
     /// What this process began with.
     nice: i32,
@@ -69,9 +71,10 @@ pub(crate) struct Background {
 impl Background {
     pub(crate) fn new() -> io::Result<Self> {
         let nice = rustix::process::getpriority_process(None)?;
-        let mut builder = Builder::new_current_thread();
-        builder.max_blocking_threads(LOADED_AT_ONCE).thread_name("tollgate-loading");
-        builder.on_thread_start(move || of_lower_priority(nice));
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(1).max_blocking_threads(LOADED_AT_ONCE).enable_all();
+        builder.thread_name("tollgate-loading");
+        builder.on_thread_start(of_lowest_priority);
         Ok(Self { carrying: OnceLock::new(), loading: Some(builder.build()?), nice })
     }
 
@@ -92,6 +95,18 @@ impl Background {
         runtime.as_ref().map(Runtime::handle)
     }
 
+    /// Does what consists of many steps on the thread for loading, and what it has done on blocking threads on others of
+    /// that priority.
+    pub(crate) async fn apart<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, JoinError> {
+        match &self.loading {
+            Some(loading) => loading.spawn(work).await,
+            None => Ok(work.await),
+        }
+    }
+
     /// Does work that takes long on a thread for loading.
     pub(crate) async fn aside<T: Send + 'static>(
         &self,
@@ -102,6 +117,12 @@ impl Background {
             None => tokio::task::spawn_blocking(work).await,
         }
     }
+}
+
+/// Makes this thread one that gets what is left. It keeps the slices that everybody has, so that one who asks for short
+/// ones goes before it at once, and not when the system next looks.
+fn of_lowest_priority() {
+    let _ = rustix::process::setpriority_process(None, 19);
 }
 
 /// Makes this thread one that others go before. Not by a step from what it is: a thread begins as nice as the one that
@@ -129,11 +150,12 @@ mod tests {
     use std::sync::Arc;
 
     #[tokio::test]
-    async fn threads_of_lower_priority_are_that_by_one_step_whoever_starts_them() {
+    async fn threads_have_their_priority_whoever_starts_them() {
         let background = Background::new().unwrap();
         let own = getpriority_process(None).unwrap();
         let lower = (own + NICER).min(19);
-        assert_eq!(background.aside(|| getpriority_process(None).unwrap()).await.unwrap(), lower);
+        assert_eq!(background.aside(|| getpriority_process(None).unwrap()).await.unwrap(), 19);
+        assert_eq!(background.apart(async { getpriority_process(None).unwrap() }).await.unwrap(), 19);
         let carried = background.handle().unwrap().spawn(async {
             let from_there = tokio::task::spawn_blocking(|| getpriority_process(None).unwrap());
             (getpriority_process(None).unwrap(), from_there.await.unwrap())

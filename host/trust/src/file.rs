@@ -108,11 +108,22 @@ pub fn verify_file(
         .map_err(|refused| FileError::Refused { path: path(), source: Box::new(refused) })
 }
 
+/// What is asked of the system at a time. It may copy what it is asked for in one go, and many megabytes then keep a
+/// core from everybody else for milliseconds, whatever this thread's priority is.
+const READ_AT_ONCE: u64 = 128 << 10;
+
 /// Reads a file of at most `limit_bytes`; nothing when it is longer.
 fn read_capped(path: &Path, limit_bytes: usize) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take((limit_bytes as u64).saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok(if bytes.len() > limit_bytes { None } else { Some(bytes) })
+    let mut file = File::open(path)?;
+    // Only what is probable: a file may grow.
+    let length = file.metadata()?.len().min(limit_bytes as u64);
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(limit_bytes).saturating_add(1));
+    while (&mut file).take(READ_AT_ONCE).read_to_end(&mut bytes)? > 0 {
+        if bytes.len() > limit_bytes {
+            return Ok(None);
+        }
+    }
+    Ok(Some(bytes))
 }
 
 #[cfg(test)]

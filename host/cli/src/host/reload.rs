@@ -61,9 +61,12 @@ impl ReloadError {
 }
 
 impl Shared {
-    pub(super) async fn reload(&self) -> Result<Reloaded, ReloadError> {
+    pub(super) async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
         let _turn = self.turn.lock().await;
-        let result = self.take().await;
+        let this = self.clone();
+        // Those who ask the host meanwhile go before all of it.
+        let taken = self.runtime.apart(async move { this.take().await }).await;
+        let result = taken.unwrap_or(Err(ReloadError::House(HouseError::Stopping)));
         let file = self.state.lock().config.file.display().to_string();
         let (outcome, reason) = match &result {
             Ok(reloaded) => {

@@ -43,20 +43,20 @@ pub(super) async fn load(
     let gate = load_gate(runtime, common, config, tenant, gate_at.clone());
     let each = tenant.apps.iter().map(|app| async move {
         let at = manifest(format!("tenants.{}.apps.{}", tenant.name, app.name));
-        (app, at.clone(), load_app(runtime, common, tenant, app, at).await)
+        (app.name.clone(), at.clone(), load_app(runtime, common, tenant, app, at).await)
     });
     let apps = stream::iter(each.collect::<Vec<_>>()).buffered(LOADED_AT_ONCE).collect::<Vec<_>>();
     let (gate, apps) = tokio::join!(gate, apps);
     let mut loaded = LoadedTenant::default();
     let mut running: Vec<(Name, Arc<App>)> = Vec::new();
-    for (app, at, result) in apps {
+    for (name, at, result) in apps {
         match result {
             Ok((shown, loaded_app)) => {
                 loaded.apps.push(shown);
-                running.push((app.name.clone(), loaded_app));
+                running.push((name, loaded_app));
             }
             Err(reason) => {
-                loaded.troubles.push(trouble("app", format!("{}/{}", tenant.name, app.name), reason, at));
+                loaded.troubles.push(trouble("app", format!("{}/{name}", tenant.name), reason, at));
             }
         }
     }
