@@ -32,6 +32,8 @@ pub struct Paced {
     pub p999_us: f64,
     /// Answers other than 200, and requests that got none.
     pub bad: u64,
+    /// Of those, requests that had no whole answer, two seconds after the last one was sent.
+    pub unanswered: u64,
 }
 
 impl Paced {
@@ -108,6 +110,7 @@ async fn run(target: &Target, connections: usize, rate: f64, seconds: u32) -> Pa
         p99_us: percentile(990),
         p999_us: percentile(999),
         bad: line.bad.get() + unanswered,
+        unanswered,
     }
 }
 

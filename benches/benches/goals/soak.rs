@@ -68,11 +68,12 @@ pub(crate) fn endure(minutes: usize) {
             let paced = open_loop(&target, CONNECTIONS, peak * SHARE, 60);
             let row = Minute { anon: host.memory().anon, descriptors: host.descriptors(), bad: paced.bad };
             println!(
-                "minute {number:>2}: {:.0} answered/s, p50 {:.0} µs, p99 {:.0} µs, {} bad; {:.1} MiB, {} descriptors",
+                "minute {number:>2}: {:.0} answered/s, p50 {:.0} µs, p99 {:.0} µs, {} bad, of which {} without an answer; {:.1} MiB, {} descriptors",
                 paced.answered,
                 paced.p50_us,
                 paced.p99_us,
                 paced.bad,
+                paced.unanswered,
                 mib(row.anon),
                 row.descriptors
             );

@@ -26,30 +26,41 @@ pub(crate) fn map_code(engine: &Engine, path: &Path) -> wasmtime::Result<Compone
 /// The system does not know the call, or a filter forbids it.
 #[cfg(target_os = "linux")]
 pub(crate) fn ask_for_slices(slice: Duration) -> io::Result<()> {
-    /// `struct sched_attr` of the kernel, first version (sched_setattr(2)).
-    #[repr(C)]
-    struct Attributes {
-        size: u32,
-        policy: u32,
-        flags: u64,
-        nice: i32,
-        priority: u32,
-        runtime_ns: u64,
-        deadline_ns: u64,
-        period_ns: u64,
-    }
-    let attributes = Attributes {
-        size: size_of::<Attributes>() as u32,
-        policy: 0,
-        // Whoever started this process may have chosen another.
-        flags: libc::SCHED_FLAG_KEEP_POLICY as u64,
-        // The call sets it, too.
-        nice: rustix::process::getpriority_process(None)?,
-        priority: 0,
-        runtime_ns: slice.as_nanos() as u64,
-        deadline_ns: 0,
-        period_ns: 0,
-    };
+    // Whoever started this process may have chosen another policy, and the call sets the priority, too.
+    let nice = rustix::process::getpriority_process(None)?;
+    let keep = libc::SCHED_FLAG_KEEP_POLICY as u64;
+    schedule(Attributes { flags: keep, nice, runtime_ns: slice.as_nanos() as u64, ..Attributes::default() })
+}
+
+/// Has everybody else go before this thread, at once when they wake (`SCHED_IDLE`, sched(7)). The lowest priority alone
+/// does not do that: one that wakes may wait until the system next looks, which is milliseconds.
+///
+/// # Errors
+///
+/// A filter forbids the call.
+#[cfg(target_os = "linux")]
+pub(crate) fn give_way() -> io::Result<()> {
+    schedule(Attributes { policy: libc::SCHED_IDLE as u32, ..Attributes::default() })
+}
+
+/// `struct sched_attr` of the kernel, first version (sched_setattr(2)).
+#[cfg(target_os = "linux")]
+#[derive(Default)]
+#[repr(C)]
+struct Attributes {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime_ns: u64,
+    deadline_ns: u64,
+    period_ns: u64,
+}
+
+#[cfg(target_os = "linux")]
+fn schedule(attributes: Attributes) -> io::Result<()> {
+    let attributes = Attributes { size: size_of::<Attributes>() as u32, ..attributes };
     // SAFETY: the kernel reads `size` bytes of `attributes`, which is that large, lives through the call and is not
     // written to; thread 0 is this one. It changes this thread's scheduling and nothing in this program's memory.
     let changed = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
@@ -59,5 +70,11 @@ pub(crate) fn ask_for_slices(slice: Duration) -> io::Result<()> {
 /// Elsewhere there is nothing to ask.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn ask_for_slices(_slice: Duration) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Elsewhere there is nobody to tell.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn give_way() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

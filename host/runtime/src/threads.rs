@@ -119,10 +119,12 @@ impl Background {
     }
 }
 
-/// Makes this thread one that gets what is left. It keeps the slices that everybody has, so that one who asks for short
-/// ones goes before it at once, and not when the system next looks.
+/// Makes this thread one that gets what is left. Where everything is taken, that is a hundredth of a core: what it does
+/// then takes long, and delays nobody.
 fn of_lowest_priority() {
+    // For systems that do not know the other way.
     let _ = rustix::process::setpriority_process(None, 19);
+    let _ = native::give_way();
 }
 
 /// Makes this thread one that others go before. Not by a step from what it is: a thread begins as nice as the one that
