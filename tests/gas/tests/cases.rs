@@ -153,6 +153,8 @@ fn what_a_module_does_before_it_is_called_costs_the_same() {
         "(memory 1) (data (i32.const 10) \"abc\") (start $f)".into(),
         "(memory 1) (data (i32.const 10) \"abc\")".into(),
         "(memory 1) (data (i32.const 10) \"\") (start $f)".into(),
+        "(memory 1) (memory 1) (data (i32.const 10) \"abc\")".into(),
+        "(memory 1) (memory 1) (data (i32.const 10) \"abc\") (data (memory 1) (i32.const 10) \"\")".into(),
         "(table 10 funcref) (elem (i32.const 1) $f $f)".into(),
         "(table 10 funcref) (elem (i32.const 1) $f $f) (start $f)".into(),
         "(table 10 funcref) (elem (i32.const 1) funcref (ref.func $f) (ref.null func))".into(),

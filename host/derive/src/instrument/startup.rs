@@ -200,6 +200,7 @@ impl Startup {
             || !tables.is_empty()
             || !segments.is_empty()
             || (!maps_memory && !self.data.is_empty())
+            || (maps_memory && self.maps_some_and_not_all())
             || self.start.is_some();
         if !is_needed {
             return 0;
@@ -230,6 +231,13 @@ impl Startup {
             count.add();
         }
         count.counted
+    }
+
+    /// Whether some memories have data and others have none: the engine takes the latter for memories to be filled.
+    fn maps_some_and_not_all(&self) -> bool {
+        let has_data = |memory: u32| self.data.iter().any(|data| data.memory == memory && data.bytes > 0);
+        let defined = self.imported_memories..self.imported_memories + self.memories.len() as u32;
+        self.data.iter().any(|data| data.bytes > 0) && !defined.clone().all(has_data)
     }
 
     /// How many of the active element segments are applied ahead: those before the first that can't be.
