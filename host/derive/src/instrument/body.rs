@@ -9,10 +9,10 @@
 //! a `br_table`, on whose edges nothing can be put.
 
 use super::InstrumentError;
-use super::code::Places;
-use super::facts::{Block, Function as Facts, Module, as_constant, is_bulk, short};
+use super::code::{Out, Places};
+use super::facts::{Block, Function as Facts, Module, SMALL, as_constant, is_bulk, short};
 use crate::schedule::Schedule;
-use wasm_encoder::Function;
+use wasm_encoder::{BlockType, Function, ValType};
 use wasmparser::{FunctionBody, Operator};
 
 /// After code that may take this much the cell is looked at, also where there is no loop.
@@ -27,6 +27,8 @@ struct State {
     has_sum: bool,
     /// The most that was used since the cell was looked at.
     unchecked: u64,
+    /// This call of the function has looked at the cell.
+    has_looked: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,20 +71,32 @@ pub(crate) struct Writer<'a> {
     begun: usize,
     /// The operator before, if it is a constant.
     constant: Option<u64>,
+    /// All of the body is inside a block at whose end the function traps.
+    is_wrapped: bool,
 }
 
 impl<'a> Writer<'a> {
     /// A writer for the function of this index among those that the module defines. `code` has the function's locals,
-    /// and those that `places` speaks of.
+    /// and those that `places` speaks of; `results` are the function's.
     pub(crate) fn new(
         module: &'a Module,
         schedule: &'a Schedule,
         defined: usize,
         (places, global_shift): (Places, u32),
-        code: Function,
+        (code, results): (Function, &[ValType]),
     ) -> Result<Self, InstrumentError> {
         let facts = module.functions.get(defined).ok_or(InstrumentError::Uneven)?;
-        let function = module.imported_functions + defined as u32;
+        let is_small = module.small(module.imported_functions + defined as u32).is_some();
+        let function = Frame {
+            kind: Kind::Function,
+            has_values: !results.is_empty(),
+            label: Some(State::default()),
+            is_reached: false,
+            head: None,
+            is_tight: false,
+        };
+        // The engine counts 1 for each call, so that an empty function is not free.
+        let state = Some(State { debt: 1, ..State::default() });
         let mut writer = Self {
             module,
             schedule,
@@ -90,21 +104,24 @@ impl<'a> Writer<'a> {
             places,
             global_shift,
             code,
-            frames: vec![Frame {
-                kind: Kind::Function,
-                has_values: module.signature(function).results > 0,
-                label: Some(State::default()),
-                is_reached: false,
-                head: None,
-                is_tight: false,
-            }],
-            // The engine counts 1 for each call, so that an empty function is not free.
-            state: Some(State { debt: 1, ..State::default() }),
+            frames: vec![function],
+            state,
             begun: 0,
             constant: None,
+            is_wrapped: false,
         };
-        if module.small(function).is_none() {
-            writer.places.check(&mut writer.code);
+        let body = match results {
+            [] => Some(BlockType::Empty),
+            [one] => Some(BlockType::Result(*one)),
+            _ => None,
+        };
+        if let Some(body) = body.filter(|_| !is_small) {
+            // The trap is behind the end, so that engines don't lay it out in the middle of loops.
+            writer.code.instructions().block(BlockType::Empty).block(body);
+            writer.is_wrapped = true;
+        }
+        if facts.cost > SMALL {
+            writer.check();
         }
         Ok(writer)
     }
@@ -121,6 +138,11 @@ impl<'a> Writer<'a> {
             let raw = bytes.get(from as usize..to as usize).ok_or(InstrumentError::Uneven)?;
             self.operator(&operator, raw)?;
             self.constant = as_constant(&operator);
+        }
+        if self.is_wrapped {
+            self.code.instructions().return_().end();
+            self.places.trap(&mut self.code);
+            self.code.instructions().end();
         }
         Ok(self.code)
     }
@@ -156,18 +178,19 @@ impl<'a> Writer<'a> {
                 self.state = None;
                 return Ok(());
             }
-            Operator::Call { function_index } => {
-                self.pay(0, true);
-                let small = self.module.small(*function_index).unwrap_or(0);
-                if let Some(state) = &mut self.state {
-                    state.unchecked += small;
-                }
+            Operator::Call { function_index } => self.before_call(Some(*function_index)),
+            Operator::CallIndirect { .. } => self.before_call(None),
+            Operator::ReturnCall { .. } | Operator::ReturnCallIndirect { .. } => {
+                let callee = match operator {
+                    Operator::ReturnCall { function_index } => Some(*function_index),
+                    _ => None,
+                };
+                self.before_call(callee);
+                self.copy(raw);
+                self.state = None;
+                return Ok(());
             }
-            Operator::CallIndirect { .. } => self.pay(0, true),
-            Operator::Return
-            | Operator::ReturnCall { .. }
-            | Operator::ReturnCallIndirect { .. }
-            | Operator::Unreachable => {
+            Operator::Return | Operator::Unreachable => {
                 self.pay(0, true);
                 self.copy(raw);
                 self.state = None;
@@ -221,13 +244,25 @@ impl<'a> Writer<'a> {
     }
 
     fn check(&mut self) {
-        if self.is_tight() {
-            self.places.check_sum(&mut self.code);
-        } else {
-            self.places.check(&mut self.code);
+        let out: Out = self.is_wrapped.then_some(self.frames.len() as u32);
+        let by_sum = self.is_tight();
+        self.places.check(&mut self.code, by_sum, out);
+        if let Some(state) = &mut self.state {
+            (state.unchecked, state.has_looked) = (0, true);
+        }
+    }
+
+    /// Before other code runs: all is paid, and unless that code is small, the cell was looked at in this call of the
+    /// function; so no functions can call each other without end.
+    fn before_call(&mut self, callee: Option<u32>) {
+        self.pay(0, true);
+        let small = callee.and_then(|callee| self.module.small(callee));
+        if small.is_none() && self.state.is_some_and(|state| !state.has_looked) {
+            self.check();
         }
         if let Some(state) = &mut self.state {
-            state.unchecked = 0;
+            // What is not small looks before it takes more.
+            state.unchecked += small.unwrap_or(SMALL);
         }
     }
 
@@ -276,7 +311,10 @@ impl<'a> Writer<'a> {
         } else if is_if_alone {
             (frame.label, frame.is_reached) = (head, head.is_some());
         } else if facts.in_table {
-            frame.label = head.map(|_| State::default());
+            frame.label = head.map(|_| State { has_looked: true, ..State::default() });
+        }
+        if kind == Kind::Loop && is_tight && !was_tight && self.state.is_some() {
+            self.places.keep_what_is_left(&mut self.code);
         }
         self.copy(raw);
         self.frames.push(frame);
@@ -337,6 +375,7 @@ impl<'a> Writer<'a> {
             let label = frame.label.get_or_insert(state);
             label.has_sum |= state.has_sum;
             label.unchecked = label.unchecked.max(state.unchecked);
+            label.has_looked &= state.has_looked;
         }
     }
 
@@ -367,7 +406,7 @@ impl<'a> Writer<'a> {
             self.copy(raw);
             return Ok(());
         }
-        self.code.instructions().if_(wasm_encoder::BlockType::Empty);
+        self.code.instructions().if_(BlockType::Empty);
         self.go(depth)?;
         self.code.instructions().br(depth + 1).end();
         self.state = Some(state);

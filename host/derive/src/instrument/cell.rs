@@ -1,7 +1,8 @@
-//! The parts that are added to a component: the cell, what reads and sets it, and what adds up several.
+//! The parts that are added to a component: what tells and sets its cells, and what adds up several components.
 
-use super::facts::CELL_MODULE;
+use super::facts::CELL;
 use super::module::full;
+use super::survey::Next;
 use wasm_encoder::{
     Alias, CanonicalFunctionSection, CodeSection, Component, ComponentAliasSection, ComponentExportKind,
     ComponentExportSection, ComponentImportSection, ComponentInstanceSection, ComponentTypeRef,
@@ -10,65 +11,55 @@ use wasm_encoder::{
     PrimitiveValType, TypeSection, ValType,
 };
 
-/// The name of the cell in the module that has it, and in those that import it.
-pub(crate) const CELL: &str = "cell";
 pub(crate) const USED: &str = "used";
 pub(crate) const SET: &str = "set";
 
-/// A core module that has the cell, and the limit that the cell is counted from.
-///
-/// The cell holds what was used less the limit: so a module sees with one comparison whether there is gas left.
-pub(crate) fn module(limit: u64) -> wasm_encoder::Module {
+/// A core module that tells what the cells say together, and sets them. It has the limit that they are counted from.
+fn teller(cells: usize, limit: u64) -> wasm_encoder::Module {
     let mut types = TypeSection::new();
     types.ty().function([], [ValType::I64]);
     types.ty().function([ValType::I64, ValType::I64], []);
+    let number = GlobalType { val_type: ValType::I64, mutable: true, shared: false };
+    let mut imports = ImportSection::new();
+    for cell in 0..cells {
+        imports.import(&cell.to_string(), CELL, EntityType::Global(number));
+    }
+    let (cells, the_limit) = (0..cells as u32, cells as u32);
     let mut functions = FunctionSection::new();
     functions.function(0).function(1);
     let mut globals = GlobalSection::new();
-    let number = GlobalType { val_type: ValType::I64, mutable: true, shared: false };
-    globals.global(number, &ConstExpr::i64_const(full(limit)));
     globals.global(number, &ConstExpr::i64_const(-full(limit)));
     let mut exports = ExportSection::new();
-    exports.export(CELL, ExportKind::Global, 0);
     exports.export(USED, ExportKind::Func, 0).export(SET, ExportKind::Func, 1);
-    let mut code = CodeSection::new();
-    let mut used = Function::new([]);
-    used.instructions().global_get(0).global_get(1).i64_add().end();
-    code.function(&used);
+    let (mut used, mut set) = (Function::new([]), Function::new([]));
+    used.instructions().i64_const(0);
     // A limit that is no positive number of 64 bits is the greatest that is one.
-    let mut set = Function::new([]);
-    set.instructions()
-        .i64_const(i64::MAX)
-        .local_get(1)
-        .local_get(1)
-        .i64_const(0)
-        .i64_lt_s()
-        .select()
-        .local_tee(1)
-        .global_set(1)
-        .local_get(0)
-        .local_get(1)
-        .i64_sub()
-        .global_set(0)
-        .end();
-    code.function(&set);
+    let mut code = set.instructions();
+    code.i64_const(i64::MAX).local_get(1).local_get(1).i64_const(0).i64_lt_s().select().local_tee(1);
+    code.global_set(the_limit);
+    for cell in cells {
+        used.instructions().global_get(cell).global_get(the_limit).i64_add().i64_add();
+        // What is set as used is the home's.
+        if cell == 0 {
+            code.local_get(0);
+        } else {
+            code.i64_const(0);
+        }
+        code.local_get(1).i64_sub().global_set(cell);
+    }
+    code.end();
+    used.instructions().end();
+    let mut code = CodeSection::new();
+    code.function(&used).function(&set);
     let mut module = wasm_encoder::Module::new();
-    module.section(&types).section(&functions).section(&globals).section(&exports).section(&code);
+    module.section(&types).section(&imports).section(&functions).section(&globals).section(&exports);
+    module.section(&code);
     module
 }
 
-/// Puts the cell in front of everything else of a component: core module 0 and core instance 0.
-pub(crate) fn begin(component: &mut Component, limit: u64) {
-    component.section(&ModuleSection(&module(limit)));
-    let mut instances = InstanceSection::new();
-    let no_arguments: [(&str, ModuleArg); 0] = [];
-    instances.instantiate(0, no_arguments);
-    component.section(&instances);
-}
-
-/// What every module of a component with a cell is instantiated with besides what it asks for.
-pub(crate) fn argument() -> (&'static str, ModuleArg) {
-    (CELL_MODULE, ModuleArg::Instance(0))
+/// What every module after the home is instantiated with besides what it asks for.
+pub(crate) fn argument(home: u32) -> (&'static str, ModuleArg) {
+    (CELL, ModuleArg::Instance(home))
 }
 
 /// Adds the types of the two functions; their indices begin at `first`.
@@ -81,20 +72,29 @@ fn types(component: &mut Component) {
     component.section(&types);
 }
 
-/// Lifts the two functions of core instance 0, and makes an instance of them. The arguments are the indices that come
-/// next: of core functions, types, functions; the instance gets the next one of instances.
-pub(crate) fn lift(component: &mut Component, core_function: u32, ty: u32, function: u32) {
+/// Adds what tells and sets the cells of these core instances, and exports it.
+pub(crate) fn tell(component: &mut Component, cells: &[u32], limit: u64, next: Next, name: &str) {
+    component.section(&ModuleSection(&teller(cells.len(), limit)));
+    let names: Vec<String> = (0..cells.len()).map(|cell| cell.to_string()).collect();
+    let mut instances = InstanceSection::new();
+    instances.instantiate(
+        next.modules,
+        names.iter().zip(cells).map(|(name, cell)| (name.as_str(), ModuleArg::Instance(*cell))),
+    );
+    component.section(&instances);
     let mut aliases = ComponentAliasSection::new();
     for name in [USED, SET] {
-        aliases.alias(Alias::CoreInstanceExport { instance: 0, kind: ExportKind::Func, name });
+        let instance = next.core_instances;
+        aliases.alias(Alias::CoreInstanceExport { instance, kind: ExportKind::Func, name });
     }
     component.section(&aliases);
     types(component);
     let mut canonical = CanonicalFunctionSection::new();
-    canonical.lift(core_function, ty, []);
-    canonical.lift(core_function + 1, ty + 1, []);
+    canonical.lift(next.core_functions, next.types, []);
+    canonical.lift(next.core_functions + 1, next.types + 1, []);
     component.section(&canonical);
-    bundle(component, function);
+    bundle(component, next.functions);
+    export(component, name, next.instances);
 }
 
 /// Makes an instance of two functions that follow each other.

@@ -1,6 +1,10 @@
 //! A component, written again: every core module in it counts, and an interface tells how much.
+//!
+//! In each component the largest core module has the cell, because a module's own global is the cheapest to reach. Those
+//! that are instantiated after it import the cell. Those before can't: they have cells of their own (in practice a module
+//! of some trampolines), and what is told is the sum.
 
-use super::facts::CELL_MODULE;
+use super::facts::CELL;
 use super::survey::{Scope, survey};
 use super::{Cell, GAS_INTERFACE, InstrumentError, cell, module};
 use crate::schedule::Schedule;
@@ -9,7 +13,7 @@ use wasm_encoder::{
     Alias, Component, ComponentAliasSection, ComponentExportKind, ComponentInstanceSection, InstanceSection,
     ModuleArg, ModuleSection, NestedComponentSection, RawSection,
 };
-use wasmparser::{Chunk, ComponentAlias, Instance, InstanceSectionReader, Parser, Payload};
+use wasmparser::{Chunk, Instance, InstanceSectionReader, Parser, Payload};
 
 /// Writes a component again. Its validity is the caller's to check.
 pub(crate) fn instrument(
@@ -18,8 +22,7 @@ pub(crate) fn instrument(
     limit: u64,
 ) -> Result<Component, InstrumentError> {
     let scopes = survey(bytes)?;
-    let imported = Cell::Imported { module: CELL_MODULE.to_owned(), name: cell::CELL.to_owned() };
-    let mut rewriter = Rewriter { bytes, schedule, limit, imported, scopes: scopes.into_iter() };
+    let mut rewriter = Rewriter { bytes, schedule, limit, scopes: scopes.into_iter() };
     rewriter.component(Parser::new(0), bytes)
 }
 
@@ -28,7 +31,6 @@ struct Rewriter<'a> {
     bytes: &'a [u8],
     schedule: &'a Schedule,
     limit: u64,
-    imported: Cell,
     /// The scopes that have not begun.
     scopes: std::vec::IntoIter<Scope>,
 }
@@ -36,17 +38,9 @@ struct Rewriter<'a> {
 impl Rewriter<'_> {
     fn component(&mut self, mut parser: Parser, mut rest: &[u8]) -> Result<Component, InstrumentError> {
         let scope = self.scopes.next().ok_or(InstrumentError::Uneven)?;
-        if scope.has_modules && !scope.counting.is_empty() {
-            return Err(InstrumentError::Shape(
-                "a component in it has core modules of its own and instances of components with core modules: \
-                 compose them side by side",
-            ));
-        }
+        check(&scope)?;
         let mut written = Component::new();
-        if scope.has_modules {
-            cell::begin(&mut written, self.limit);
-        }
-        let shift = u32::from(scope.has_modules);
+        let mut modules = 0;
         while !rest.is_empty() {
             let Chunk::Parsed { consumed, payload } = parser.parse(rest, true)? else {
                 return Err(InstrumentError::Uneven);
@@ -56,8 +50,10 @@ impl Rewriter<'_> {
                 Payload::ModuleSection { parser, unchecked_range } => {
                     let inner = slice(self.bytes, &unchecked_range)?;
                     rest = rest.get(inner.len()..).ok_or(InstrumentError::Uneven)?;
-                    let module = module::instrument(parser, inner, self.schedule, &self.imported)?;
+                    let module =
+                        module::instrument(parser, inner, self.schedule, &self.cell(&scope, modules))?;
                     written.section(&ModuleSection(&module));
+                    modules += 1;
                 }
                 Payload::ComponentSection { parser, unchecked_range } => {
                     let inner = slice(self.bytes, &unchecked_range)?;
@@ -65,34 +61,38 @@ impl Rewriter<'_> {
                     let component = self.component(parser, inner)?;
                     written.section(&NestedComponentSection(&component));
                 }
-                other => self.section(&mut written, other, shift)?,
+                other => self.section(&mut written, other, &scope)?,
             }
         }
-        end(&mut written, &scope);
+        if scope.home().is_some() {
+            cell::tell(&mut written, &scope.cells(), self.limit, scope.next, GAS_INTERFACE);
+        } else {
+            tell_the_sum(&mut written, &scope);
+        }
         Ok(written)
     }
 
-    /// Writes any other section. Most stay as they are: nothing that they speak of got another index.
+    /// Where a module of a component has its cell.
+    fn cell(&self, scope: &Scope, module: usize) -> Cell {
+        let is_home = scope.home().is_some_and(|(home, _)| home == module);
+        if !is_home && scope.comes_after_home(module) {
+            return Cell::Imported { module: CELL.to_owned(), name: CELL.to_owned() };
+        }
+        Cell::Exported { name: CELL.to_owned(), limit: self.limit }
+    }
+
+    /// Writes any other section. Most stay as they are: what is added comes last, so no index changes.
     fn section(
         &self,
         written: &mut Component,
         payload: Payload<'_>,
-        shift: u32,
+        scope: &Scope,
     ) -> Result<(), InstrumentError> {
         match payload {
             Payload::Version { .. } | Payload::End(_) => {}
             Payload::InstanceSection(section) => {
-                written.section(&instances(section, shift)?);
+                written.section(&instances(section, scope)?);
             }
-            Payload::ComponentAliasSection(section) => {
-                let mut aliases = ComponentAliasSection::new();
-                for alias in section {
-                    aliases.alias(shifted(alias?, shift)?);
-                }
-                written.section(&aliases);
-            }
-            // Names go by index, and the indices of instances are others now.
-            Payload::CustomSection(section) if section.name() == "component-name" => {}
             other => {
                 let (id, range) = other.as_section().ok_or(InstrumentError::Uneven)?;
                 written.section(&RawSection { id, data: slice(self.bytes, &range)? });
@@ -106,18 +106,40 @@ fn slice<'a>(bytes: &'a [u8], range: &std::ops::Range<u64>) -> Result<&'a [u8], 
     bytes.get(range.start as usize..range.end as usize).ok_or(InstrumentError::Uneven)
 }
 
-/// Core instances: every module gets the cell besides what it asks for.
-fn instances(section: InstanceSectionReader<'_>, shift: u32) -> Result<InstanceSection, InstrumentError> {
+/// Refuses what can't be told: cells in a component and in those that it makes, because a component may not call the
+/// latter to ask; and modules of which only several instances are made.
+fn check(scope: &Scope) -> Result<(), InstrumentError> {
+    let runs = scope.cores.iter().any(|core| !core.instances.is_empty());
+    if runs && !scope.counting.is_empty() {
+        return Err(InstrumentError::Shape(
+            "a component in it has core modules of its own and instances of components with core modules: compose them \
+             side by side",
+        ));
+    }
+    if runs && scope.home().is_none() {
+        return Err(InstrumentError::Shape(
+            "a component in it makes several instances of each of its core modules, and one instance of none",
+        ));
+    }
+    Ok(())
+}
+
+/// Core instances: those after the home get its cell besides what they ask for.
+fn instances(section: InstanceSectionReader<'_>, scope: &Scope) -> Result<InstanceSection, InstrumentError> {
     let mut written = InstanceSection::new();
     for instance in section {
         match instance? {
             Instance::Instantiate { module_index, args } => {
-                let asked = args.iter();
-                let mut all: Vec<_> = asked
-                    .map(|argument| (argument.name, ModuleArg::Instance(argument.index + shift)))
-                    .collect();
-                all.push(cell::argument());
-                written.instantiate(module_index + shift, all);
+                let asked = args.iter().map(|argument| (argument.name, ModuleArg::Instance(argument.index)));
+                let mut all: Vec<_> = asked.collect();
+                let index = module_index as usize;
+                if let Some((home, instance)) = scope.home()
+                    && home != index
+                    && scope.comes_after_home(index)
+                {
+                    all.push(cell::argument(instance));
+                }
+                written.instantiate(module_index, all);
             }
             Instance::FromExports(exports) => {
                 let mut all = Vec::new();
@@ -134,28 +156,9 @@ fn instances(section: InstanceSectionReader<'_>, shift: u32) -> Result<InstanceS
     Ok(written)
 }
 
-fn shifted(alias: ComponentAlias<'_>, shift: u32) -> Result<Alias<'_>, InstrumentError> {
-    let malformed = |error: wasm_encoder::reencode::Error| InstrumentError::Malformed(error.to_string());
-    Ok(match alias {
-        ComponentAlias::InstanceExport { kind, instance_index, name } => {
-            Alias::InstanceExport { instance: instance_index, kind: kind.into(), name }
-        }
-        ComponentAlias::CoreInstanceExport { kind, instance_index, name } => {
-            let kind = RoundtripReencoder.export_kind(kind).map_err(malformed)?;
-            Alias::CoreInstanceExport { instance: instance_index + shift, kind, name }
-        }
-        // Of code there are none: the survey refuses them.
-        ComponentAlias::Outer { kind, count, index } => Alias::Outer { kind: kind.into(), count, index },
-    })
-}
-
-/// Adds the interface that tells the gas, if anything counts.
-fn end(written: &mut Component, scope: &Scope) {
+/// In a composition: exports what tells the sum of all that count.
+fn tell_the_sum(written: &mut Component, scope: &Scope) {
     let next = scope.next;
-    if scope.has_modules {
-        cell::lift(written, next.core_functions, next.types, next.functions);
-        return cell::export(written, GAS_INTERFACE, next.instances);
-    }
     if scope.counting.is_empty() {
         return;
     }

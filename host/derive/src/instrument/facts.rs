@@ -6,20 +6,29 @@ use super::startup::Startup;
 use crate::schedule::Schedule;
 use wasmparser::{
     BlockType, CompositeInnerType, FunctionBody, Operator, Parser, Payload, TypeRef, TypeSectionReader,
+    ValType,
 };
 
-/// The name under which a module imports its cell from within a component, and under which it is known again.
-pub(crate) const CELL_MODULE: &str = "tollgate:gas";
+/// The name of the cell in the modules of a component, as an export and as an import's module and name; by it, what is
+/// instrumented is known again.
+pub(crate) const CELL: &str = "tollgate:gas";
 
-/// Functions that take at most this much, with all that they call, are not asked at their entry whether there is gas
-/// left: whoever calls them is.
-const SMALL: u64 = 2_048;
+/// Functions whose code is at most this much look at the cell before they call others, and not when they begin; and
+/// those that take at most this much with all that they call don't look at all, but leave that to their callers.
+pub(crate) const SMALL: u64 = 512;
 
 /// How many numbers go in and out.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Arity {
     pub(crate) parameters: u32,
     pub(crate) results: u32,
+}
+
+/// The type of a function.
+#[derive(Debug, Clone, Default)]
+struct Type {
+    parameters: u32,
+    results: Vec<ValType>,
 }
 
 /// What has to be known of a block before its end was seen.
@@ -42,7 +51,8 @@ pub(crate) struct Function {
     pub(crate) has_tight_loop: bool,
     /// A bulk operator whose length is known when it runs.
     pub(crate) has_bulk: bool,
-    cost: u64,
+    /// What all its code takes, each operator once.
+    pub(crate) cost: u64,
     has_loop: bool,
     /// Calls functions that are not known.
     calls_unknown: bool,
@@ -52,7 +62,7 @@ pub(crate) struct Function {
 /// A module before it is written again.
 #[derive(Debug, Default)]
 pub(crate) struct Module {
-    types: Vec<Arity>,
+    types: Vec<Type>,
     /// The type of each function, imported ones first.
     signatures: Vec<u32>,
     pub(crate) imported_functions: u32,
@@ -81,7 +91,7 @@ impl Module {
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
                     let import = import?;
-                    if import.module == CELL_MODULE {
+                    if import.module == CELL {
                         return Err(InstrumentError::AlreadyMetered);
                     }
                     match import.ty {
@@ -109,7 +119,7 @@ impl Module {
             Payload::StartSection { func, .. } => self.startup.start(func),
             Payload::ExportSection(section) => {
                 for export in section {
-                    if export?.name == CELL_MODULE {
+                    if export?.name == CELL {
                         return Err(InstrumentError::AlreadyMetered);
                     }
                 }
@@ -123,13 +133,12 @@ impl Module {
     fn read_types(&mut self, section: TypeSectionReader<'_>) -> Result<(), InstrumentError> {
         for group in section {
             for sub in group?.types() {
-                let arity = match &sub.composite_type.inner {
+                self.types.push(match &sub.composite_type.inner {
                     CompositeInnerType::Func(ty) => {
-                        Arity { parameters: ty.params().len() as u32, results: ty.results().len() as u32 }
+                        Type { parameters: ty.params().len() as u32, results: ty.results().to_vec() }
                     }
-                    _ => Arity::default(),
-                };
-                self.types.push(arity);
+                    _ => Type::default(),
+                });
             }
         }
         Ok(())
@@ -145,10 +154,10 @@ impl Module {
         self.signatures.len() as u32
     }
 
-    /// What a function takes and gives.
-    pub(crate) fn signature(&self, function: u32) -> Arity {
+    /// How many numbers a function takes, and what it gives.
+    pub(crate) fn signature(&self, function: u32) -> (u32, &[ValType]) {
         let index = self.signatures.get(function as usize).copied().unwrap_or(u32::MAX);
-        self.types.get(index as usize).copied().unwrap_or_default()
+        self.types.get(index as usize).map_or((0, &[]), |ty| (ty.parameters, ty.results.as_slice()))
     }
 
     /// What a block takes and gives.
@@ -156,7 +165,9 @@ impl Module {
         match ty {
             BlockType::Empty => Arity::default(),
             BlockType::Type(_) => Arity { parameters: 0, results: 1 },
-            BlockType::FuncType(index) => self.types.get(index as usize).copied().unwrap_or_default(),
+            BlockType::FuncType(index) => self.types.get(index as usize).map_or(Arity::default(), |ty| {
+                Arity { parameters: ty.parameters, results: ty.results.len() as u32 }
+            }),
         }
     }
 

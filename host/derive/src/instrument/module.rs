@@ -116,9 +116,9 @@ impl Rewriter<'_> {
         let defined = self.done;
         self.done += 1;
         let facts = self.facts.functions.get(defined).ok_or(user(InstrumentError::Uneven))?;
-        let signature = self.facts.signature(self.facts.imported_functions + defined as u32);
+        let (parameters, results) = self.facts.signature(self.facts.imported_functions + defined as u32);
         let mut locals = Vec::new();
-        let mut count = signature.parameters;
+        let mut count = parameters;
         for pair in body.get_locals_reader()? {
             let (more, ty) = pair?;
             count = count.saturating_add(more);
@@ -126,16 +126,17 @@ impl Rewriter<'_> {
         }
         let mut places = Places { cell: self.cell_index(), ..Places::default() };
         if facts.has_tight_loop {
-            places.sum = count;
-            count += 1;
-            locals.push((1, ValType::I64));
+            places.sum = Some(count);
+            count += 2;
+            locals.push((2, ValType::I64));
         }
         if facts.has_bulk {
             places.length = count;
             locals.push((1, ValType::I32));
         }
         let rest = (places, self.global_shift());
-        Writer::new(self.facts, self.schedule, defined, rest, Function::new(locals))
+        let results: Vec<ValType> = results.iter().map(|ty| self.val_type(*ty)).collect::<Result<_>>()?;
+        Writer::new(self.facts, self.schedule, defined, rest, (Function::new(locals), &results))
             .and_then(|writer| writer.write(body))
             .map_err(user)
     }

@@ -4,7 +4,7 @@ use super::operators::guest_features;
 use super::{GAS_INTERFACE, InstrumentError};
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef,
-    Encoding, Parser, Payload, ValidPayload, Validator,
+    Encoding, Instance, Parser, Payload, ValidPayload, Validator,
 };
 
 /// Indices that the things get which are added to a component's end.
@@ -15,13 +15,22 @@ pub(crate) struct Next {
     pub(crate) types: u32,
     pub(crate) instances: u32,
     pub(crate) components: u32,
+    pub(crate) modules: u32,
+    pub(crate) core_instances: u32,
+}
+
+/// A core module: its size, and the core instances that are made of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Core {
+    bytes: u64,
+    pub(crate) instances: Vec<u32>,
 }
 
 /// One component, nested or not.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Scope {
-    /// It has core modules of its own.
-    pub(crate) has_modules: bool,
+    /// Its own core modules.
+    pub(crate) cores: Vec<Core>,
     /// The instances it makes of components that count.
     pub(crate) counting: Vec<u32>,
     /// For each component that it defines, which scope that is.
@@ -32,7 +41,32 @@ pub(crate) struct Scope {
 impl Scope {
     /// Whether anything in it counts, so that it has gas to tell.
     pub(crate) fn counts(&self) -> bool {
-        self.has_modules || !self.counting.is_empty()
+        self.home().is_some() || !self.counting.is_empty()
+    }
+
+    /// The module that has the cell, and its instance: the largest of those of which there is one instance. (Every
+    /// component with instances has one, but for those that make several of each module.)
+    pub(crate) fn home(&self) -> Option<(usize, u32)> {
+        let once =
+            self.cores.iter().enumerate().filter_map(|(index, core)| match core.instances.as_slice() {
+                [only] => Some((core.bytes, index, *only)),
+                _ => None,
+            });
+        once.max_by_key(|(bytes, _, _)| *bytes).map(|(_, index, instance)| (index, instance))
+    }
+
+    /// Whether a module can import the cell: all its instances come after the home.
+    pub(crate) fn comes_after_home(&self, module: usize) -> bool {
+        let instances = self.cores.get(module).map_or(&[][..], |core| &core.instances);
+        self.home().is_some_and(|(_, home)| instances.iter().all(|instance| *instance > home))
+    }
+
+    /// The core instances that have a cell of their own, the home first.
+    pub(crate) fn cells(&self) -> Vec<u32> {
+        let Some((home, instance)) = self.home() else { return Vec::new() };
+        let others = self.cores.iter().enumerate();
+        let others = others.filter(|(index, _)| *index != home && !self.comes_after_home(*index));
+        [instance].into_iter().chain(others.flat_map(|(_, core)| core.instances.iter().copied())).collect()
     }
 }
 
@@ -67,11 +101,21 @@ impl Survey {
     fn before(&mut self, payload: &Payload<'_>, validator: &Validator) -> Result<(), InstrumentError> {
         match payload {
             Payload::Version { encoding: Encoding::Component, .. } => self.begin(),
-            Payload::Version { .. } => {
+            Payload::Version { .. } => self.open.push(None),
+            Payload::ModuleSection { unchecked_range, .. } => {
                 if let Some(scope) = self.here() {
-                    scope.has_modules = true;
+                    let bytes = unchecked_range.end - unchecked_range.start;
+                    scope.cores.push(Core { bytes, instances: Vec::new() });
                 }
-                self.open.push(None);
+            }
+            Payload::InstanceSection(section) => {
+                let first = validator.types(0).map_or(0, |types| types.core_instance_count());
+                for (place, instance) in section.clone().into_iter().enumerate() {
+                    if let Instance::Instantiate { module_index, .. } = instance? {
+                        let core = self.here().and_then(|scope| scope.cores.get_mut(module_index as usize));
+                        core.ok_or(InstrumentError::Uneven)?.instances.push(first + place as u32);
+                    }
+                }
             }
             Payload::ComponentInstanceSection(section) => {
                 let first = validator.types(0).map_or(0, |types| types.component_instance_count());
@@ -138,6 +182,8 @@ impl Survey {
             types: types.component_type_count(),
             instances: types.component_instance_count(),
             components: types.component_count(),
+            modules: types.module_count(),
+            core_instances: types.core_instance_count(),
         });
         if let (Some(scope), Some(next)) = (self.here(), next) {
             scope.next = next;
