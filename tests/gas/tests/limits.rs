@@ -1,12 +1,6 @@
 //! What a component tells, how it stops, and what is refused.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use tollgate_derive::Schedule;
 use tollgate_derive::instrument::{self, Cell, GAS_INTERFACE, InstrumentError};
@@ -51,8 +45,14 @@ impl Running {
         Ok(Self { store, instance })
     }
 
-    fn call(&mut self, interface: Option<&str>, name: &str, arguments: &[Val]) -> wasmtime::Result<Option<Val>> {
-        let outer = interface.map(|name| self.instance.get_export_index(&mut self.store, None, name).unwrap());
+    fn call(
+        &mut self,
+        interface: Option<&str>,
+        name: &str,
+        arguments: &[Val],
+    ) -> wasmtime::Result<Option<Val>> {
+        let outer =
+            interface.map(|name| self.instance.get_export_index(&mut self.store, None, name).unwrap());
         let index = self.instance.get_export_index(&mut self.store, outer.as_ref(), name).unwrap();
         let function = self.instance.get_func(&mut self.store, index).unwrap();
         let mut results = vec![Val::Bool(false); function.ty(&self.store).results().len()];
@@ -133,7 +133,8 @@ fn functions_that_only_call_each_other_run_out_of_gas() {
         r#"(component (core module $m {all} (func $f40) (func (export "run") call $f0))
            (core instance $i (instantiate $m)) (func (export "run") (canon lift (core func $i "run"))))"#
     );
-    let mut running = Running::start(&engine(false), &metered(&wat::parse_str(text).unwrap(), 1_000_000)).unwrap();
+    let mut running =
+        Running::start(&engine(false), &metered(&wat::parse_str(text).unwrap(), 1_000_000)).unwrap();
     assert!(is_out_of_gas(running.call(None, "run", &[])));
 }
 
@@ -148,7 +149,8 @@ fn components_side_by_side_tell_their_sum() {
     };
     let composed = |parts: &[u32]| {
         let components: String = parts.iter().map(|turns| part(*turns)).collect();
-        let instances: String = (0..parts.len()).map(|part| format!("(instance (instantiate {part}))")).collect();
+        let instances: String =
+            (0..parts.len()).map(|part| format!("(instance (instantiate {part}))")).collect();
         let exports: String =
             (0..parts.len()).map(|part| format!(r#"(export "go{part}" (func {part} "go"))"#)).collect();
         wat::parse_str(format!("(component {components} {instances} {exports})")).unwrap()
