@@ -12,6 +12,7 @@
 //! [DSSE]: https://github.com/secure-systems-lab/dsse
 //! [in-toto]: https://github.com/in-toto/attestation
 
+pub mod attest;
 pub mod digest;
 mod disk;
 pub mod envelope;
