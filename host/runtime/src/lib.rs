@@ -23,7 +23,6 @@ mod gate;
 mod gauge;
 mod grants;
 mod handles;
-mod headers;
 mod http;
 mod idle;
 mod inspect;
@@ -39,7 +38,6 @@ mod names;
 mod native;
 mod place;
 mod pressure;
-mod problem;
 mod rate;
 mod record;
 mod reset;
@@ -65,7 +63,7 @@ pub mod doors {
 
     /// The one spelling of a path; what is wrong with it otherwise.
     pub fn read_path(text: &str) -> Result<String, &'static str> {
-        facts::path(text).map_err(|unreadable| unreadable.0)
+        tollgate_request::path(text).map_err(|unreadable| unreadable.0)
     }
 
     /// What the gate sees of a request, and the head that the app gets.
@@ -105,16 +103,16 @@ pub use gate::{
 };
 pub use gauge::Used;
 pub use grants::{Access, Backend, Files, Grants};
-pub use headers::drop_hop_by_hop;
 pub use inspect::{Import, Inspection, MAX_COMPONENT_BYTES, MalformedError};
 pub use limits::{Capacity, Limits, LimitsError, RawLimits, TenantTotals};
 pub use line::{Counters, Line};
 pub use load::{App, AppSpec, LoadError, Manifest, Mode};
 pub use names::{Name, NameError};
-pub use route::{Client, HostPattern, House, Route, RouteError, Tenant, TenantStatus};
+pub use route::{Client, House, Route, RouteError, Tenant, TenantStatus};
 pub use runtime::{Runtime, RuntimeOptions, StartError};
 pub use seams::{Bucket, BucketError, Buckets, Keys, Signer, Swap, Transport, Upstream};
 pub use storage::Storage;
 pub use threads::serving_threads;
+pub use tollgate_request::{HostPattern, drop_hop_by_hop};
 pub use wire::{outcome_detail, outcome_name};
 pub use workers::Concurrency;
