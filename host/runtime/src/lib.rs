@@ -98,8 +98,8 @@ pub use facts::Peer;
 pub use fault::Fault;
 pub use gas::{CallPrice, Interface, Schedule, ScheduleError};
 pub use gate::{
-    BucketSetting, COUNTS, FailureMode, Gate, GateParts, GateSetting, KeyField, NotAdmitted, Permit, Refusal,
-    Unit,
+    BucketSetting, COUNTS, Consistency, FailureMode, Gate, GateParts, GateSetting, KeyField, NotAdmitted,
+    Permit, Refusal, Unit,
 };
 pub use gauge::Used;
 pub use grants::{Access, Backend, Files, Grants};
