@@ -100,27 +100,28 @@ impl Front {
             Ok(permit) => exchange.run(permit, parts, body, &arrival),
             Err(refused) => {
                 self.failed = refused.end == End::GateFailed;
-                exchange.refuse(refused)
+                exchange.refuse(*refused)
             }
         }
     }
 
     /// The gate's leave.
-    fn admit(&mut self, exchange: &Exchange, parts: &Parts, body: &Body) -> Result<Permit, Refused> {
+    fn admit(&mut self, exchange: &Exchange, parts: &Parts, body: &Body) -> Result<Permit, Box<Refused>> {
         let (tenant, route) = (&exchange.entry.tenant, &exchange.entry.route);
         let limit = route.request_body_bytes;
         let announced = content_length(&parts.headers).or_else(|| platform::length(body));
         if let Some(bytes) = announced.filter(|bytes| *bytes > limit) {
             let limits = vec![("request-body-bytes".to_owned(), bytes, limit)];
-            return Err(Refused { limits, ..End::BodyTooLarge.into() });
+            return Err(Box::new(Refused { limits, ..End::BodyTooLarge.into() }));
         }
         if !self.configured.as_ref().is_some_and(|configured| Rc::ptr_eq(configured, tenant)) {
             self.configured = None;
             admission::configure(&self.house.gate(tenant))
-                .map_err(|wrong| Refused::failed(wrong.iter().map(line).collect::<Vec<_>>().join("; ")))?;
+                .map_err(|wrong| wrong.iter().map(line).collect::<Vec<_>>().join("; "))
+                .map_err(|reason| Box::new(Refused::failed(reason)))?;
             self.configured = Some(tenant.clone());
         }
-        let permit = admission::admit(&exchange.facts).map_err(Refused::from)?;
+        let permit = admission::admit(&exchange.facts).map_err(|refusal| Box::new(refusal.into()))?;
         Ok(Permit { policies: few(permit.policies), ..permit })
     }
 }
