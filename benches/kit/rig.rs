@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use testkit::Case;
 use tollgate_runtime::{
-    Actor, ActorKind, App, AppSpec, AuditLog, Backend, BucketSetting, Capacity, Compiler, Entry, Facts, Gate,
-    GateParts, GateSetting, Grants, KeyField, Limits, Manifest, Mode, Name, Outcome, Runtime, RuntimeOptions,
-    Schedule, TenantTotals, Unit, Usage,
+    Actor, ActorKind, App, AppSpec, AuditLog, Backend, BucketSetting, Capacity, Compiler, Consistency, Entry,
+    Facts, Gate, GateParts, GateSetting, Grants, KeyField, Limits, Manifest, Mode, Name, Outcome, Runtime,
+    RuntimeOptions, Schedule, TenantTotals, Unit, Usage,
 };
 use tollgate_server::{
     LogBucket, LogKey, LogStore, MemoryBuckets, Outbound, OutboundOptions, StoreLimits, Stores,
@@ -75,6 +75,7 @@ impl Rig {
             window: Duration::from_secs(60),
             key: vec![KeyField::Actor],
             reserve: 0,
+            consistency: Consistency::Exact,
         };
         let policy = serde_json::json!({ "policies": policies, "entities": [] }).to_string();
         let setting = GateSetting {

@@ -11,7 +11,7 @@ pub fn workspace() -> PathBuf {
 }
 
 /// Where cargo builds.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     // The test binary is at <target>/<profile>/deps/it-….
     std::env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned()
 }

@@ -31,7 +31,7 @@ mod reader;
 #[cfg(not(target_family = "wasm"))]
 mod verify;
 
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", feature = "component"))]
 mod component;
 
 pub use checkpoint::{Checkpoint, CheckpointError};

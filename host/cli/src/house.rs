@@ -6,9 +6,11 @@
 //! trust file, the gate's own components) is an error.
 
 mod check;
+mod edge;
 mod tenant;
 
 pub use check::check;
+pub use edge::{EdgeError, fastly};
 
 use crate::config::Config;
 use futures::stream::{self, StreamExt};

@@ -96,6 +96,7 @@ fn help_is_as_written_down() {
         "verify",
         "inspect",
         "check",
+        "build",
         "doctor",
         "up",
         "audit",

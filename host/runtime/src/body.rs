@@ -2,7 +2,6 @@
 //! until the request's record is durable, so that whoever has a whole response has a record.
 
 use crate::fault::Fault;
-use crate::headers::clean_trailers;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -14,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
+use tollgate_request::clean_trailers;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 mod early;

@@ -2,6 +2,7 @@
 
 use crate::account::TotalReached;
 use std::fmt;
+use tollgate_request::{Blame, End};
 use wasmtime::Trap;
 use wasmtime::component::ResourceTableError;
 
@@ -162,8 +163,41 @@ impl From<Breach> for Fault {
     }
 }
 
+impl From<Fault> for End {
+    fn from(fault: Fault) -> Self {
+        let blame = match fault {
+            Fault::Saturated => return Self::Saturated,
+            Fault::Deadline | Fault::CpuTime | Fault::HostWait => Blame::Slow,
+            Fault::InstanceLost => Blame::Other,
+            fault if fault.is_the_hosts() => Blame::Host,
+            _ => Blame::App,
+        };
+        Self::Failed(fault.code(), blame)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_fault_it_is_decides_the_status() {
+        for (fault, status) in [
+            (Fault::OutOfFuel, 502),
+            (Fault::OutOfMemory, 502),
+            (Fault::CpuTime, 504),
+            (Fault::Deadline, 504),
+            (Fault::Host, 500),
+            (Fault::InstanceLost, 503),
+            (Fault::Saturated, 503),
+        ] {
+            assert_eq!(End::from(fault).response("").status().as_u16(), status, "{fault:?}");
+        }
     }
 }

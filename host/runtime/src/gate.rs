@@ -4,6 +4,8 @@
 //! stay warm, and each is used by one request at a time; one that fails is dropped, and while a gate keeps failing
 //! new ones are made with growing pauses.
 
+mod bucket;
+
 use crate::account::{Account, Spent};
 use crate::bindings::admission::{self, GateConfig, Quota, RoutePlan};
 use crate::bindings::tollgate::gate::types;
@@ -82,8 +84,11 @@ impl GateParts {
     }
 
     /// Composed, all parts share one linker: so it is here that a policy engine is kept from the counts, and from
-    /// everything else that is not in its facts.
-    fn check_imports(&self, name: &str, manifest: &Manifest) -> Result<(), LoadError> {
+    /// everything else that is not in its facts. Whoever composes them elsewhere has to ask as well.
+    ///
+    /// # Errors
+    /// The part that imports more than its role needs, or is no component; the manifest says where it is configured.
+    pub fn check_imports(&self, name: &str, manifest: &Manifest) -> Result<(), LoadError> {
         let parts: [(&str, &Verified, &[&str]); 3] = [
             ("order of admission", &self.gate, &[TYPES, POLICY, LIMITER]),
             ("policy engine", &self.policy, &[TYPES]),
@@ -129,22 +134,7 @@ pub struct GateSetting {
     pub manifest: Manifest,
 }
 
-/// One bucket of a tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BucketSetting {
-    /// Its name.
-    pub name: Name,
-    /// What it counts.
-    pub unit: Unit,
-    /// Units in each window.
-    pub quota: u64,
-    /// The window.
-    pub window: Duration,
-    /// What tells one count from another.
-    pub key: Vec<KeyField>,
-    /// For gas: what is taken at admission.
-    pub reserve: u64,
-}
+pub use bucket::{BucketSetting, Consistency};
 
 /// What a bucket counts.
 pub use types::Unit;

@@ -23,7 +23,6 @@ mod gate;
 mod gauge;
 mod grants;
 mod handles;
-mod headers;
 mod http;
 mod idle;
 mod inspect;
@@ -40,7 +39,6 @@ mod names;
 mod native;
 mod place;
 mod pressure;
-mod problem;
 mod rate;
 mod record;
 mod reset;
@@ -66,7 +64,7 @@ pub mod doors {
 
     /// The one spelling of a path; what is wrong with it otherwise.
     pub fn read_path(text: &str) -> Result<String, &'static str> {
-        facts::path(text).map_err(|unreadable| unreadable.0)
+        tollgate_request::path(text).map_err(|unreadable| unreadable.0)
     }
 
     /// What the gate sees of a request, and the head that the app gets.
@@ -101,21 +99,21 @@ pub use facts::Peer;
 pub use fault::Fault;
 pub use gas::{CallPrice, Interface, Schedule, ScheduleError};
 pub use gate::{
-    BucketSetting, COUNTS, FailureMode, Gate, GateParts, GateSetting, KeyField, NotAdmitted, Permit, Refusal,
-    Unit,
+    BucketSetting, COUNTS, Consistency, FailureMode, Gate, GateParts, GateSetting, KeyField, NotAdmitted,
+    Permit, Refusal, Unit,
 };
 pub use gauge::Used;
 pub use grants::{Access, Backend, Files, Grants};
-pub use headers::drop_hop_by_hop;
 pub use inspect::{Import, Inspection, MAX_COMPONENT_BYTES, MalformedError};
 pub use limits::{Capacity, Limits, LimitsError, RawLimits, TenantTotals};
 pub use line::{Counters, Line};
 pub use load::{App, AppSpec, LoadError, Manifest, Mode};
 pub use names::{Name, NameError};
-pub use route::{Client, HostPattern, House, Route, RouteError, Tenant, TenantStatus};
+pub use route::{Client, House, Route, RouteError, Tenant, TenantStatus};
 pub use runtime::{Runtime, RuntimeOptions, StartError};
 pub use seams::{Bucket, BucketError, Buckets, Keys, Signer, Swap, Transport, Upstream};
 pub use storage::Storage;
 pub use threads::{in_short_slices, serving_threads};
+pub use tollgate_request::{HostPattern, drop_hop_by_hop};
 pub use wire::{outcome_detail, outcome_name};
 pub use workers::Concurrency;

@@ -15,13 +15,12 @@ use crate::bindings::admission::Ending;
 use crate::bindings::{Facts, Outcome, Usage};
 use crate::body::{BodyBounds, BodyEnd, GuestResponse, RequestBody, ResponseBody, Tail, Ties, counted};
 use crate::book::Book;
-use crate::facts::{Peer, Target, Unreadable, facts, unix_ns};
+use crate::facts::{Peer, Target, facts, unix_ns};
 use crate::fault::Fault;
 use crate::gate::{NotAdmitted, Permit, Refusal};
 use crate::load::App;
 use crate::names::Name;
 use crate::place::Place;
-use crate::problem::End;
 use crate::record;
 use crate::route::{Entry, House};
 use crate::run::{Job, Ran, Sent};
@@ -40,6 +39,7 @@ use std::time::Instant;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::timeout_at;
 use tokio_util::task::TaskTracker;
+use tollgate_request::{End, Unreadable};
 use tracing::Instrument;
 use wasmtime_wasi_http::WasiBody;
 
@@ -153,7 +153,7 @@ impl Line {
                 let ties = Ties { ended: client, settled };
                 response.map(|body| ResponseBody::guest(body, tail, bounds, announced, ties))
             }
-            Err(_) => own(End::Fault(Fault::Host), &request_id),
+            Err(_) => own(End::from(Fault::Host), &request_id),
         }
     }
 }
@@ -330,14 +330,14 @@ impl Exchange {
             tracing::error!(target: "tollgate::run", "a request's task panicked");
             let mut ending = record::ending(Outcome::Failed(Fault::Host.code().into()), policies);
             ending.charges = charges;
-            let response = head.is_some().then(|| End::Fault(Fault::Host).response(request_id));
+            let response = head.is_some().then(|| End::from(Fault::Host).response(request_id));
             let settle = Some(settle);
             return Ended { response, settle, head, _place: Some(place), ..Ended::of(ending) };
         };
         let response = match (&head, ran.fault) {
             (None, _) => None,
             (Some(_), Some(fault)) => {
-                Some(wire::with_headers(End::Fault(fault).response(request_id), &rate_headers))
+                Some(wire::with_headers(End::from(fault).response(request_id), &rate_headers))
             }
             (Some(_), None) => whole,
         };

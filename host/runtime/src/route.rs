@@ -7,10 +7,10 @@ use crate::limits::TenantTotals;
 use crate::load::App;
 use crate::names::Name;
 use http::{HeaderName, Method};
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::runtime::Handle;
+use tollgate_request::{HostPattern, Table};
 
 /// A tenant: its gate, its clients and its totals.
 pub struct Tenant {
@@ -36,36 +36,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// The client that an `authorization` header's value names. Tokens are told apart by their hash, so how long a
-    /// comparison takes says nothing about a token.
-    pub(crate) fn known<'a>(clients: &'a [Self], authorization: &str) -> Option<&'a Self> {
-        let (scheme, token) = authorization.split_once(' ')?;
-        if clients.is_empty() || !scheme.eq_ignore_ascii_case("bearer") {
+    /// The client of this bearer token. Tokens are told apart by their hash, so how long a comparison takes says
+    /// nothing about a token.
+    pub(crate) fn known<'a>(clients: &'a [Self], token: &str) -> Option<&'a Self> {
+        if clients.is_empty() {
             return None;
         }
-        let hash = *tollgate_trust::Sha256::of(token.trim().as_bytes()).as_bytes();
+        let hash = *tollgate_trust::Sha256::of(token.as_bytes()).as_bytes();
         clients.iter().find(|client| client.token_sha256 == hash)
-    }
-}
-
-/// Which hosts a route answers for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum HostPattern {
-    /// This host.
-    Exact(String),
-    /// Every host below this one: `*.example.com`.
-    Below(String),
-    /// Every host.
-    Any,
-}
-
-impl fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(host) => f.write_str(host),
-            Self::Below(host) => write!(f, "*.{host}"),
-            Self::Any => f.write_str("*"),
-        }
     }
 }
 
@@ -129,10 +107,7 @@ pub enum RouteError {
 /// One snapshot of everything that requests meet. Never changed: a reload makes another.
 pub struct House {
     tenants: HashMap<Name, Arc<Resident>>,
-    /// For each host pattern, routes by path; longest paths first.
-    exact: HashMap<String, Vec<Arc<Entry>>>,
-    below: BTreeMap<String, Vec<Arc<Entry>>>,
-    any: Vec<Arc<Entry>>,
+    routes: Table<Arc<Entry>>,
 }
 
 /// A tenant with its account.
@@ -159,8 +134,7 @@ impl Entry {
 impl House {
     /// Makes the table.
     pub fn new(tenants: Vec<Tenant>, routes: Vec<Route>) -> Result<Self, RouteError> {
-        let mut house =
-            Self { tenants: HashMap::new(), exact: HashMap::new(), below: BTreeMap::new(), any: Vec::new() };
+        let mut house = Self { tenants: HashMap::new(), routes: Table::default() };
         for tenant in tenants {
             let account = tenant.gate.account.clone();
             house.tenants.insert(tenant.name.clone(), Arc::new(Resident { tenant, account }));
@@ -178,64 +152,37 @@ impl House {
         }
     }
 
-    fn add(&mut self, mut route: Route) -> Result<(), RouteError> {
+    fn add(&mut self, route: Route) -> Result<(), RouteError> {
         let no_tenant = || RouteError::NoTenant { route: route.name.clone(), tenant: route.tenant.clone() };
         let resident = self.tenants.get(&route.tenant).ok_or_else(no_tenant)?.clone();
-        route.path.truncate(route.path.trim_end_matches('/').len());
-        let entries = match &route.host {
-            HostPattern::Exact(host) => self.exact.entry(host.clone()).or_default(),
-            HostPattern::Below(host) => self.below.entry(host.clone()).or_default(),
-            HostPattern::Any => &mut self.any,
-        };
-        let meets = |other: &Route| {
-            other.path == route.path
-                && (other.methods.is_empty()
-                    || route.methods.is_empty()
-                    || other.methods.iter().any(|method| route.methods.contains(method)))
-        };
-        if let Some(other) = entries.iter().map(|entry| &entry.route).find(|other| meets(other)) {
-            return Err(RouteError::Collision {
+        let entry = Arc::new(Entry { route: route.clone(), resident });
+        self.routes.add(&route.host, &route.path, &route.methods, entry).map_err(|taken| {
+            let other = &taken.route;
+            let path = route.path.trim_end_matches('/');
+            RouteError::Collision {
                 first: format!("{}/{}", other.tenant, other.name),
                 second: format!("{}/{}", route.tenant, route.name),
                 host: route.host.to_string(),
-                path: if route.path.is_empty() { "/".into() } else { route.path },
-            });
-        }
-        let at = entries.partition_point(|entry| entry.route.path.len() >= route.path.len());
-        entries.insert(at, Arc::new(Entry { route, resident }));
-        Ok(())
+                path: if path.is_empty() { "/".into() } else { path.into() },
+            }
+        })
     }
 
     /// The route for a request: the most specific host that has one, then the longest path.
     pub(crate) fn route(&self, host: &str, path: &str, method: &Method) -> Option<&Arc<Entry>> {
-        let exact = self.exact.get(host).and_then(|entries| pick(entries, path, method));
-        let below = || {
-            let parents = host.match_indices('.').filter_map(|(dot, _)| host.get(dot + 1..));
-            parents
-                .filter_map(|parent| self.below.get(parent))
-                .find_map(|entries| pick(entries, path, method))
-        };
-        exact.or_else(below).or_else(|| pick(&self.any, path, method))
+        self.routes.find(host, path, method)
     }
 
     /// The same house without apps that `gone` names by tenant and app: their routes answer that there is none.
     pub(crate) fn without(&self, gone: impl Fn(&Name, &Name) -> bool) -> Self {
-        let left = |entries: &Vec<Arc<Entry>>| -> Vec<Arc<Entry>> {
-            let strip = |entry: &Arc<Entry>| match gone(&entry.route.tenant, &entry.route.app_name) {
-                false => entry.clone(),
-                true => Arc::new(Entry {
-                    route: Route { app: None, ..entry.route.clone() },
-                    resident: entry.resident.clone(),
-                }),
-            };
-            entries.iter().map(strip).collect()
+        let left = |entry: &Arc<Entry>| match gone(&entry.route.tenant, &entry.route.app_name) {
+            false => entry.clone(),
+            true => Arc::new(Entry {
+                route: Route { app: None, ..entry.route.clone() },
+                resident: entry.resident.clone(),
+            }),
         };
-        Self {
-            tenants: self.tenants.clone(),
-            exact: self.exact.iter().map(|(host, entries)| (host.clone(), left(entries))).collect(),
-            below: self.below.iter().map(|(host, entries)| (host.clone(), left(entries))).collect(),
-            any: left(&self.any),
-        }
+        Self { tenants: self.tenants.clone(), routes: self.routes.map(left) }
     }
 
     /// From now on the tenants' totals are those of this house.
@@ -262,8 +209,7 @@ impl House {
 
     /// Every route that has no app because it was refused at load, as `tenant/route`.
     pub fn refused_routes(&self) -> Vec<String> {
-        let all = self.exact.values().chain(self.below.values()).flatten().chain(&self.any);
-        let refused = all.filter(|entry| entry.route.app.is_none());
+        let refused = self.routes.iter().filter(|entry| entry.route.app.is_none());
         refused.map(|entry| format!("{}/{}", entry.route.tenant, entry.route.name)).collect()
     }
 }
@@ -293,15 +239,4 @@ pub struct TenantStatus<'a> {
     pub spent: Spent,
     /// Whether its gate can decide.
     pub gate_up: bool,
-}
-
-fn pick<'a>(entries: &'a [Arc<Entry>], path: &str, method: &Method) -> Option<&'a Arc<Entry>> {
-    let below = |prefix: &str| {
-        path.strip_prefix(prefix)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.is_empty())
-    };
-    entries.iter().find(|entry| {
-        let route = &entry.route;
-        below(&route.path) && (route.methods.is_empty() || route.methods.contains(method))
-    })
 }

@@ -3,16 +3,12 @@
 use crate::bindings::{Facts, Outcome};
 use crate::facts::Target;
 use crate::fault::Fault;
-pub(crate) use crate::headers::{clean_request_headers, content_length};
-use crate::headers::{drop_hop_by_hop, drop_ours};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::Response;
 use http::request::Parts;
-use http::{HeaderMap, Response, StatusCode};
+use tollgate_request::{announce, request_headers, response_headers};
+pub(crate) use tollgate_request::{clean_request_headers, content_length, has_no_body};
 use wasmtime_wasi_http::WasiBody;
-
-/// The header with the request's id, for guests and clients.
-const REQUEST_ID: HeaderName = HeaderName::from_static("tollgate-request-id");
 
 /// The request as the guest gets it, from clean headers: the target in the spelling that the gate saw, and what the
 /// host says of the client.
@@ -26,59 +22,28 @@ pub(crate) fn request_for_guest(
     *request.uri_mut() = target.uri.clone();
     *request.method_mut() = parts.method;
     let mut headers = parts.headers;
-    set(&mut headers, HeaderName::from_static("x-forwarded-for"), &facts.client_address);
-    set(&mut headers, HeaderName::from_static("x-forwarded-proto"), &facts.scheme);
-    set(&mut headers, REQUEST_ID, &facts.request_id);
+    request_headers(&mut headers, &facts.client_address, &facts.scheme, &facts.request_id);
     *request.headers_mut() = headers;
     request
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
-}
-
-/// The guest's response as the client gets it. Informational statuses are the host's own, and a length must be one
-/// number.
+/// The guest's response as the client gets it.
 pub(crate) fn response_from_guest<B>(
     response: Response<B>,
     rate_headers: &[(String, String)],
     request_id: &str,
 ) -> Result<Response<B>, Fault> {
     let mut response = response;
-    if response.status().is_informational() {
-        return Err(Fault::BadResponse);
-    }
-    let headers = response.headers_mut();
-    if headers.contains_key(CONTENT_LENGTH) && content_length(headers).is_none() {
-        return Err(Fault::BadResponse);
-    }
-    drop_hop_by_hop(headers);
-    drop_ours(headers);
-    set(headers, REQUEST_ID, request_id);
-    for (name, value) in rate_headers {
-        if let Ok(name) = name.parse::<HeaderName>() {
-            set(headers, name, value);
-        }
-    }
+    let status = response.status();
+    response_headers(status, response.headers_mut(), rate_headers, request_id)
+        .map_err(|_| Fault::BadResponse)?;
     Ok(response)
 }
 
 /// Adds headers to a response of the host's own.
 pub(crate) fn with_headers(mut response: Response<Bytes>, added: &[(String, String)]) -> Response<Bytes> {
-    for (name, value) in added {
-        if let Ok(name) = name.parse::<HeaderName>() {
-            set(response.headers_mut(), name, value);
-        }
-    }
+    announce(response.headers_mut(), added);
     response
-}
-
-/// Whether no byte of body will follow this head.
-pub(crate) fn has_no_body<B>(response: &Response<B>) -> bool {
-    matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || content_length(response.headers()) == Some(0)
 }
 
 /// The name of an outcome, for logs and metrics.

@@ -9,6 +9,7 @@ mod guests;
 mod process;
 mod test;
 mod toolchain;
+mod viceroy;
 mod workspace;
 
 use anyhow::Result;

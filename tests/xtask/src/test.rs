@@ -2,6 +2,7 @@
 
 use crate::guests;
 use crate::process::{self, say, step};
+use crate::viceroy;
 use crate::workspace::Workspace;
 use anyhow::Result;
 use std::process::{Command, ExitCode};
@@ -17,6 +18,7 @@ pub(crate) struct Args {
 /// Builds the guests, runs the tests, and the examples in the documentation unless a filter was given.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     guests::run(workspace, &guests::Args::default())?;
+    viceroy::install(workspace)?;
     let nextest = process::succeeds(Command::new("cargo").args(["nextest", "--version"]));
     let mut command = Command::new("cargo");
     command.current_dir(&workspace.root).args(if nextest { &["nextest", "run"][..] } else { &["test"][..] });

@@ -3,13 +3,15 @@
 use tollgate_runtime::Inspection;
 
 /// Exported interfaces, and the world that each belongs to. The first that fits decides.
-const WORLDS: [(&str, &str); 7] = [
+const WORLDS: [(&str, &str); 9] = [
     ("wasi:http/handler", "wasi:http/service"),
     ("wasi:http/incoming-handler", "wasi:http/proxy"),
     ("tollgate:gate/policy", "tollgate:gate/policy-engine"),
     ("tollgate:gate/limiter", "tollgate:gate/rate-limiter"),
     ("tollgate:gate/admission", "tollgate:gate/gatekeeper"),
     ("tollgate:gate/audit", "tollgate:gate/audit-log"),
+    ("fastly:compute/http-incoming", "fastly:compute/service"),
+    ("tollgate:gate/types", "tollgate:fastly/backend"),
     ("wasi:cli/run", "wasi:cli/command"),
 ];
 
@@ -37,6 +39,7 @@ mod tests {
         for (exports, world) in [
             (&["wasi:http/handler@0.3.0"][..], Some("wasi:http/service@0.3.0")),
             (&["wasi:cli/run@0.2.6", "wasi:http/incoming-handler@0.2.6"], Some("wasi:http/proxy@0.2.6")),
+            (&["fastly:compute/http-incoming@0.1.0"], Some("fastly:compute/service@0.1.0")),
             (&["tollgate:gate/policy@0.1.0"], Some("tollgate:gate/policy-engine@0.1.0")),
             (&["wasi:http/handlers@0.3.0"], None),
             (&[], None),

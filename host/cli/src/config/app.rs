@@ -5,10 +5,12 @@ use super::host::{backend, path};
 use super::limits::read_limits;
 use super::read::{Table, Value, or, shown};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tollgate_runtime::{
-    Access, Backend, COUNTS, Concurrency, Egress, Files, Grants, Limits, Mode, Name, OriginPattern, RawLimits,
+    Access, Backend, COUNTS, Concurrency, Egress, Files, Grants, Limits, Mode, Name, Origin, OriginPattern,
+    RawLimits,
 };
 
 /// An app of a tenant.
@@ -18,6 +20,8 @@ pub struct App {
     pub name: Name,
     /// The component's file; its signature lies beside it.
     pub component: PathBuf,
+    /// Where it runs for platforms that have the gate and not the app.
+    pub origin: Option<Origin>,
     /// How instances are used.
     pub mode: Mode,
     /// What one run may take.
@@ -39,6 +43,7 @@ pub(super) fn read(name: &Name, table: &Table<'_>, plan: &RawLimits, scope: &Sco
     let component = table
         .require("component", "name the component's file, such as `component = \"apps/web.wasm\"`")
         .and_then(|value| path(&value, scope.directory));
+    let origin = or(table.get("origin"), None, |value| value.parse(origin_of).map(Some));
     let mode = read_mode(table);
     let limits = match table.get("limits") {
         Some(value) => value.table(|table| read_limits(table, plan)),
@@ -47,7 +52,26 @@ pub(super) fn read(name: &Name, table: &Table<'_>, plan: &RawLimits, scope: &Sco
     let limits = limits.and_then(|limits| check_limits(&limits, table, scope));
     let grants =
         or(table.get("grants"), Grants::default(), |value| value.table(|table| read_grants(table, scope)));
-    Some(App { name: name.clone(), component: component?, mode: mode?, limits: limits?, grants: grants? })
+    Some(App {
+        name: name.clone(),
+        component: component?,
+        origin: origin?,
+        mode: mode?,
+        limits: limits?,
+        grants: grants?,
+    })
+}
+
+fn origin_of(text: &str) -> Result<Origin, String> {
+    let wrong = |why: &dyn Display| {
+        let text = shown(text);
+        format!("`{text}` is no origin: {why}; write such as \"https://api.example.com\"")
+    };
+    let uri: http::Uri = text.parse().map_err(|error| wrong(&error))?;
+    if !matches!(uri.path_and_query().map(http::uri::PathAndQuery::as_str), None | Some("/")) {
+        return Err(wrong(&"it has a path"));
+    }
+    Origin::of(&uri).map_err(|error| wrong(&error))
 }
 
 fn read_mode(table: &Table<'_>) -> Option<Mode> {

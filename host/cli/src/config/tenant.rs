@@ -8,7 +8,7 @@ use super::read::{Table, Value, listed, nearest, or};
 use super::route::{self, Route};
 use std::path::PathBuf;
 use std::time::Duration;
-use tollgate_runtime::{BucketSetting, Client, KeyField, Name, TenantTotals, Unit};
+use tollgate_runtime::{BucketSetting, Client, Consistency, KeyField, Name, TenantTotals, Unit};
 
 /// The shortest and the longest window of a bucket; the limiter's contract has the same bounds.
 const WINDOWS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(366 * 86_400));
@@ -53,6 +53,11 @@ pub enum PolicyText {
 }
 
 const UNITS: [(&str, Unit); 2] = [("requests", Unit::Requests), ("gas", Unit::Gas)];
+const CONSISTENCIES: [(&str, Consistency); 3] = [
+    ("exact", Consistency::Exact),
+    ("approximate", Consistency::Approximate),
+    ("eventual", Consistency::Eventual),
+];
 const KEY_FIELDS: [(&str, KeyField); 5] = [
     ("tenant", KeyField::Tenant),
     ("app", KeyField::App),
@@ -154,6 +159,7 @@ fn read_bucket(name: &Name, table: &Table<'_>) -> Option<BucketSetting> {
         .require("window", "say how long the quota takes to fill, such as `window = \"1m\"`")
         .and_then(|value| value.duration(WINDOWS.0, WINDOWS.1));
     let key = or(table.get("key"), Vec::new(), |value| value.set(|item| item.choice(&KEY_FIELDS)));
+    let consistency = or(table.get("consistency"), Consistency::Exact, |value| value.choice(&CONSISTENCIES));
     let reserve = match (table.get("reserve"), unit) {
         (Some(value), Some(Unit::Requests)) => {
             let help = "remove it, or write `unit = \"gas\"`";
@@ -178,6 +184,7 @@ fn read_bucket(name: &Name, table: &Table<'_>) -> Option<BucketSetting> {
         window: window?,
         key: key?,
         reserve: reserve?,
+        consistency: consistency?,
     })
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use std::fmt::Write;
 use std::time::Duration;
-use tollgate_runtime::{Backend, FailureMode, Files, HostPattern, Limits, Mode};
+use tollgate_runtime::{Backend, Consistency, FailureMode, Files, HostPattern, Limits, Mode};
 
 /// The golden files: `<name>.toml`, and `<name>.stderr` with what `tollgate check` says of it.
 fn golden_directory() -> PathBuf {
@@ -104,6 +104,17 @@ fn an_app_overrides_single_limits_of_its_plan() {
     assert_eq!(limits("web").deadline, limits("api").deadline);
     assert_eq!(limits("web").deadline, Duration::from_secs(10));
     assert_eq!(tenant.totals.concurrent_requests, 200);
+}
+
+#[test]
+fn what_is_for_platforms_that_can_do_less_is_read_and_has_the_strict_default() {
+    let config = good("good-everything.toml");
+    let tenant = config.tenant("acme").unwrap();
+    let consistency: Vec<_> = tenant.buckets.iter().map(|bucket| bucket.consistency).collect();
+    assert_eq!(consistency, [Consistency::Approximate, Consistency::Exact]);
+    let origins: Vec<_> =
+        tenant.apps.iter().map(|app| app.origin.as_ref().map(ToString::to_string)).collect();
+    assert_eq!(origins, [Some("https://api.acme.example.com:8443".to_owned()), None]);
 }
 
 #[test]

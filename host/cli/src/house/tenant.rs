@@ -185,7 +185,7 @@ async fn verify(runtime: &Runtime, common: &Arc<Common>, path: &Path) -> Result<
 
 /// What the policy engine is configured with: for the host's own, a JSON object with `policies` and `entities`; for a
 /// tenant's, its text as it is.
-fn policy_bytes(policy: &config::Policy) -> Result<Vec<u8>, String> {
+pub(super) fn policy_bytes(policy: &config::Policy) -> Result<Vec<u8>, String> {
     let text = match &policy.text {
         PolicyText::Inline(text) => text.clone(),
         PolicyText::File(path) => read_text(path)?,

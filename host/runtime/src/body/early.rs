@@ -2,7 +2,6 @@
 //! one piece when its record is durable: one write to the client, and a problem document where the guest fails in the
 //! middle. As soon as the guest has to wait for anything, what there is goes out and the rest streams.
 
-use crate::headers::content_length;
 use bytes::{Bytes, BytesMut};
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
@@ -10,6 +9,7 @@ use http_body_util::BodyExt;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use tollgate_request::content_length;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 /// Bytes after which no more is taken, and frames. A frame may go past it; then the end is not read, so what is whole is

@@ -3,6 +3,7 @@
 //! | folder | what | target |
 //! |---|---|---|
 //! | `components/*` | a part of the gate | `wasm32-unknown-unknown` |
+//! | `edge-adapters/fastly/*` | what a Fastly service has around the gate | `wasm32-unknown-unknown` |
 //! | `components/examples/rust/*` | a sample app | `wasm32-wasip2` |
 //! | `tests/guests/*` | guests for tests: the library, and each example that is a `cdylib` | `wasm32-wasip2` |
 //! | `tests/guests/*/text/*.wat` | guests for tests, written in WebAssembly's text format | |
@@ -102,7 +103,7 @@ pub(crate) fn discover(workspace: &Workspace) -> Result<Vec<Guest>> {
 fn of_package(root: &Path, package: &Package) -> Result<Vec<Guest>> {
     let Ok(folder) = package.folder().strip_prefix(root) else { return Ok(Vec::new()) };
     let usual = match folder.parent().map(|parent| parent.to_string_lossy().replace('\\', "/")).as_deref() {
-        Some("components") => UNKNOWN,
+        Some("components" | "edge-adapters/fastly") => UNKNOWN,
         Some("components/examples/rust" | "tests/guests") => WASIP2,
         _ => return Ok(Vec::new()),
     };

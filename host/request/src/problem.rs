@@ -3,14 +3,26 @@
 //! A document has a fixed type, title and status, and the request's id. What happened inside stands in the log under
 //! that id, and nowhere else.
 
-use crate::fault::Fault;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
+/// Whose fault it is that a run did not answer: it decides the status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The app's: 502.
+    App,
+    /// The app's, which took too long: 504.
+    Slow,
+    /// Another request's: this one may be sent again. 503.
+    Other,
+    /// The host's own: 500.
+    Host,
+}
+
 /// Why the host, and not an app, answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// The request can't be understood; the text says why.
     Unreadable(&'static str),
     /// No route.
@@ -31,8 +43,8 @@ pub(crate) enum End {
     AppRefused,
     /// The book takes no record, so nothing may run.
     BookClosed,
-    /// The run ended badly before it answered.
-    Fault(Fault),
+    /// The run ended badly before it answered: the fault's code, and whose it is.
+    Failed(&'static str, Blame),
 }
 
 impl End {
@@ -56,27 +68,25 @@ impl End {
             Self::BookClosed => {
                 (StatusCode::SERVICE_UNAVAILABLE, "audit-unavailable", "no record could be made")
             }
-            Self::Fault(Fault::Saturated) => Self::Saturated.parts(),
-            Self::Fault(fault) => {
-                let status = match fault {
-                    Fault::Deadline | Fault::CpuTime | Fault::HostWait => StatusCode::GATEWAY_TIMEOUT,
-                    // Nothing is wrong with this request: it may be sent again.
-                    Fault::InstanceLost => StatusCode::SERVICE_UNAVAILABLE,
-                    fault if fault.is_the_hosts() => StatusCode::INTERNAL_SERVER_ERROR,
-                    _ => StatusCode::BAD_GATEWAY,
+            Self::Failed(code, blame) => {
+                let status = match blame {
+                    Blame::App => StatusCode::BAD_GATEWAY,
+                    Blame::Slow => StatusCode::GATEWAY_TIMEOUT,
+                    Blame::Other => StatusCode::SERVICE_UNAVAILABLE,
+                    Blame::Host => StatusCode::INTERNAL_SERVER_ERROR,
                 };
-                (status, fault.code(), "the app failed to answer")
+                (status, code, "the app failed to answer")
             }
         }
     }
 
     /// The code in problem documents, records and metrics.
-    pub(crate) fn code(self) -> &'static str {
+    pub fn code(self) -> &'static str {
         self.parts().1
     }
 
     /// The response.
-    pub(crate) fn response(self, request_id: &str) -> Response<Bytes> {
+    pub fn response(self, request_id: &str) -> Response<Bytes> {
         let (status, code, title) = self.parts();
         // The code, title and id are all ours and need no escaping.
         let body = format!(
@@ -108,17 +118,14 @@ mod tests {
     #[test]
     fn whose_fault_it_is_decides_the_status() {
         for (end, status) in [
-            (End::Fault(Fault::OutOfFuel), 502),
-            (End::Fault(Fault::OutOfMemory), 502),
-            (End::Fault(Fault::CpuTime), 504),
-            (End::Fault(Fault::Deadline), 504),
-            (End::Fault(Fault::Host), 500),
-            (End::Fault(Fault::InstanceLost), 503),
+            (End::Failed("trap", Blame::App), 502),
+            (End::Failed("deadline", Blame::Slow), 504),
+            (End::Failed("host-fault", Blame::Host), 500),
+            (End::Failed("instance-lost", Blame::Other), 503),
             (End::Denied, 403),
             (End::Limited, 429),
             (End::GasSpent(60), 429),
             (End::Saturated, 503),
-            (End::Fault(Fault::Saturated), 503),
         ] {
             assert_eq!(end.response("").status().as_u16(), status, "{end:?}");
         }
@@ -134,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_problem_document_says_what_it_may_and_no_more() {
-        let response = End::Fault(Fault::Trap).response("00ff");
+        let response = End::Failed("trap", Blame::App).response("00ff");
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
         assert_eq!(
             response.body(),

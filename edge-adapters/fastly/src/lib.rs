@@ -1,0 +1,90 @@
+//! A gate for Fastly Compute: the signed parts composed into one service, with a record of what went in.
+//!
+//! [`bundle`] is a pure function: the same [`Service`] and [`Parts`] give the same bytes. In the component that it
+//! makes, the three signed components of the gate stand as they are, byte for byte, between two parts of this adapter:
+//! `front` (`edge-adapters/fastly/front`) meets clients, and `backend` (`edge-adapters/fastly/backend`) counts in a KV
+//! store. What Fastly can't give is refused here, by name, and not found out by a client.
+
+mod compose;
+mod configuration;
+mod manifest;
+mod record;
+mod service;
+
+pub use compose::{ComposeError, Parts};
+pub use service::{App, Problem, Route, Service, Tenant};
+
+use record::{Output, Record};
+use std::io;
+use std::path::Path;
+use tollgate_fastly_front::{House, SettingsError};
+
+/// The KV store that buckets are counted in.
+pub const COUNTS: &str = "tollgate-limits";
+
+/// The log endpoint that audit records go to.
+pub const RECORDS: &str = "tollgate-audit";
+
+/// A service, ready to be packed, run in Viceroy or deployed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
+    /// `bin/main.wasm`: the composed component.
+    pub component: Vec<u8>,
+    /// `fastly.toml`: what the service needs around it.
+    pub manifest: String,
+    /// `derivation.json`: what went in and what came out, by digest.
+    pub derivation: String,
+}
+
+/// Why there is no bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The service asks for what Fastly can't give.
+    #[error("this can't be kept on Fastly:{}", listed(.0))]
+    Refused(Vec<Problem>),
+    /// The parts don't fit together.
+    #[error("the parts can't be composed")]
+    Compose(#[from] ComposeError),
+    /// The front would not take the settings.
+    #[error("the settings are not fit")]
+    Settings(#[from] SettingsError),
+    /// A document can't be written.
+    #[error("a document of the bundle can't be written: {0}")]
+    Document(String),
+}
+
+fn listed(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("\n  {problem}")).collect()
+}
+
+/// Makes the bundle of a service.
+///
+/// # Errors
+/// Everything that Fastly can't give and the service asks for; and parts that don't fit.
+pub fn bundle(service: &Service, parts: &Parts) -> Result<Bundle, BundleError> {
+    let settings = service.settings().map_err(BundleError::Refused)?;
+    let settings = serde_json::to_vec(&settings).map_err(|error| BundleError::Document(error.to_string()))?;
+    // What runs at the edge reads them with the same code.
+    House::read(&settings)?;
+    let configuration = configuration::component(&settings)?;
+    let component = compose::compose(parts, configuration.clone())?;
+    let manifest = manifest::write(service).map_err(|error| BundleError::Document(error.to_string()))?;
+    let outputs =
+        vec![Output::of("bin/main.wasm", &component), Output::of("fastly.toml", manifest.as_bytes())];
+    let derivation = Record::of(service, parts, &configuration, outputs).to_json();
+    let derivation = derivation.map_err(|error| BundleError::Document(error.to_string()))?;
+    Ok(Bundle { component, manifest, derivation })
+}
+
+impl Bundle {
+    /// Writes the package's directory; what is in it is replaced.
+    ///
+    /// # Errors
+    /// The file system's own.
+    pub fn write(&self, directory: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(directory.join("bin"))?;
+        std::fs::write(directory.join("bin/main.wasm"), &self.component)?;
+        std::fs::write(directory.join("fastly.toml"), &self.manifest)?;
+        std::fs::write(directory.join("derivation.json"), &self.derivation)
+    }
+}

@@ -1,0 +1,111 @@
+//! From a configuration to what an edge adapter bundles. The same files mean the same as on a server.
+
+use super::{Common, HouseError, tenant};
+use crate::config::{self, Config};
+use std::path::{Path, PathBuf};
+use tollgate_fastly::{App, Parts, Route, Service, Tenant};
+use tollgate_runtime::Name;
+use tollgate_trust::Verified;
+use tollgate_trust::file::FileError;
+
+/// A configuration that no service can be made of.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// What all tenants need and is not fit.
+    #[error(transparent)]
+    House(#[from] HouseError),
+    /// A component may not be loaded.
+    #[error("{what}")]
+    Component {
+        /// What the component is.
+        what: String,
+        /// Why.
+        source: FileError,
+    },
+    /// A policy can't be read.
+    #[error("tenant `{tenant}`: {reason}")]
+    Policy {
+        /// Whose it is.
+        tenant: Name,
+        /// Why.
+        reason: String,
+    },
+    /// Tenants bring different policy engines.
+    #[error(
+        "tenants `{first}` and `{second}` have different policy engines, and a service has one: build a service for each"
+    )]
+    Engines {
+        /// One.
+        first: Name,
+        /// The other.
+        second: Name,
+    },
+}
+
+/// Reads and verifies everything that a Fastly service is made of. The adapter's own parts are in `parts`; if that is
+/// none, beside the gate. Blocks.
+///
+/// # Errors
+/// The first thing that is not fit.
+pub fn fastly(config: &Config, name: &Name, parts: Option<&Path>) -> Result<(Service, Parts), EdgeError> {
+    let common = Common::read(config)?;
+    let verify = |what: String, path: &Path| {
+        common.verify(path).map_err(|source| EdgeError::Component { what, source })
+    };
+    let beside = config.gate.gate.parent().unwrap_or(Path::new(""));
+    let own = |part: &str| {
+        let path = parts.unwrap_or(beside).join(format!("tollgate-fastly-{part}.wasm"));
+        verify(format!("the adapter's {part}"), &path)
+    };
+    let engine = match engine(config)? {
+        Some((tenant, path)) => Some(verify(format!("the policy component of tenant `{tenant}`"), path)?),
+        None => None,
+    };
+    let tenants = config.tenants.iter().map(|tenant| read(tenant, &verify)).collect::<Result<_, _>>()?;
+    let parts = Parts { gate: common.parts(engine), front: own("front")?, backend: own("backend")? };
+    Ok((Service { name: name.clone(), tenants }, parts))
+}
+
+/// The policy engine that all tenants have; none for the house's own.
+fn engine(config: &Config) -> Result<Option<(&Name, &PathBuf)>, EdgeError> {
+    let mut engines = config.tenants.iter().map(|tenant| (&tenant.name, tenant.policy.component.as_ref()));
+    let Some((first, engine)) = engines.next() else { return Ok(None) };
+    match engines.find(|(_, other)| *other != engine) {
+        Some((second, _)) => Err(EdgeError::Engines { first: first.clone(), second: second.clone() }),
+        None => Ok(engine.map(|path| (first, path))),
+    }
+}
+
+fn read(
+    tenant: &config::Tenant,
+    verify: impl Fn(String, &Path) -> Result<Verified, EdgeError>,
+) -> Result<Tenant, EdgeError> {
+    let wrong = |reason: String| EdgeError::Policy { tenant: tenant.name.clone(), reason };
+    let policy = tenant::policy_bytes(&tenant.policy).map_err(wrong)?;
+    let app = |app: &config::App| {
+        Ok(App {
+            name: app.name.clone(),
+            component: verify(format!("app `{}/{}`", tenant.name, app.name), &app.component)?,
+            origin: app.origin.clone(),
+            limits: app.limits.clone(),
+        })
+    };
+    let route = |route: &config::Route| Route {
+        name: route.name.clone(),
+        host: route.host.clone(),
+        path: route.path.clone(),
+        methods: route.methods.clone(),
+        app: route.app.clone(),
+        buckets: route.buckets.clone(),
+        headers: route.headers.clone(),
+        failure: route.failure,
+    };
+    Ok(Tenant {
+        name: tenant.name.clone(),
+        policy: String::from_utf8(policy).map_err(|error| wrong(error.to_string()))?,
+        buckets: tenant.buckets.clone(),
+        clients: tenant.clients.clone(),
+        apps: tenant.apps.iter().map(app).collect::<Result<_, EdgeError>>()?,
+        routes: tenant.routes.iter().map(route).collect(),
+    })
+}
