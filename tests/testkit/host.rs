@@ -143,7 +143,7 @@ fn problem_id(body: &Body) -> Option<String> {
 }
 
 /// One request on a connection of its own.
-async fn exchange(
+pub(crate) async fn exchange(
     address: SocketAddr,
     mut request: Request<Full<Bytes>>,
 ) -> Option<(http::response::Parts, Body)> {

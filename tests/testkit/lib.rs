@@ -27,6 +27,7 @@ mod pulse;
 mod raw;
 mod siege;
 mod verdict;
+mod worker;
 
 pub use answer::{Answer, Body};
 pub use attack::{Attack, Evidence, Want};
@@ -39,3 +40,4 @@ pub use log::{Log, Record};
 pub use pulse::{Bytes, Footprint, Pace, Pulse};
 pub use raw::{Ask, Connection, Reply, Sending};
 pub use siege::{Siege, Strictness};
+pub use worker::{Worker, build_bundle, try_bundle};

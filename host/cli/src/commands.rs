@@ -1,6 +1,7 @@
 //! The command line: what there is, and what it says of itself.
 
 mod audit;
+mod build;
 mod check;
 mod doctor;
 mod gas;
@@ -49,6 +50,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Check a configuration and everything that it names, without starting
     Check(check::CheckArgs),
+    /// Make what an edge platform runs of a configuration and everything that it names
+    Build(build::BuildArgs),
     /// Show how a running host stands, in a form that can be shared
     Doctor(doctor::DoctorArgs),
     /// Start the host
@@ -97,6 +100,7 @@ pub fn run(cli: Cli, environment: Environment, output: &mut Output) -> Result<()
         Command::Verify(args) => verify::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Check(args) => check::run(&args, output),
+        Command::Build(args) => build::run(&args, output),
         Command::Doctor(args) => doctor::run(&args, output),
         Command::Up(args) => up::run(&args, environment, output),
         Command::Audit(command) => audit::run(&command, output),

@@ -9,6 +9,7 @@ mod check;
 mod tenant;
 
 pub use check::check;
+pub(crate) use tenant::policy_text;
 
 use crate::config::Config;
 use futures::stream::{self, StreamExt};
@@ -165,7 +166,7 @@ impl Common {
     }
 
     /// The parts of a tenant's gate, with a policy engine of its own if it has one.
-    fn parts(&self, policy: Option<Verified>) -> GateParts {
+    pub(crate) fn parts(&self, policy: Option<Verified>) -> GateParts {
         GateParts {
             gate: self.gate.clone(),
             policy: policy.unwrap_or_else(|| self.policy.clone()),

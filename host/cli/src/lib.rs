@@ -6,6 +6,7 @@
 
 pub mod commands;
 pub mod config;
+pub mod edge;
 pub mod host;
 pub mod house;
 mod memory;

@@ -12,7 +12,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("host/runtime", &["host/trust"]),
     ("edge-adapters", &["host/trust", "host/runtime"]),
     // The binary assembles the house. Of the audit component it takes the pure core, which reads and checks a log.
-    ("host/cli", &["host/trust", "host/runtime", "edge-adapters/server", "components/audit"]),
+    ("host/cli", &["host/trust", "host/runtime", "edge-adapters", "components/audit"]),
     ("tests/guests", &["guest-sdk"]),
     ("tests/tidy", &[]),
     ("tests/xtask", &[]),

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: everything the tests need, then the tests.
 
-use crate::guests;
 use crate::process::{self, say, step};
 use crate::workspace::Workspace;
+use crate::{edge, guests};
 use anyhow::Result;
 use std::process::{Command, ExitCode};
 
@@ -17,6 +17,7 @@ pub(crate) struct Args {
 /// Builds the guests, runs the tests, and the examples in the documentation unless a filter was given.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     guests::run(workspace, &guests::Args::default())?;
+    edge::run(workspace, &edge::Args::default())?;
     let nextest = process::succeeds(Command::new("cargo").args(["nextest", "--version"]));
     let mut command = Command::new("cargo");
     command.current_dir(&workspace.root).args(if nextest { &["nextest", "run"][..] } else { &["test"][..] });
