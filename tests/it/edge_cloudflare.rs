@@ -92,6 +92,40 @@ fn a_worker_tells_a_client_what_the_server_tells() {
 }
 
 #[test]
+fn both_platforms_send_a_request_to_the_same_route() {
+    let app = |name: &str, route: &str| App::guest("hello-02").named(name).route(route);
+    let case = Case::new()
+        .tenant(
+            Tenant::new("acme")
+                .app(app("web", "host = \"acme.test\""))
+                .app(app("api", "host = \"acme.test\"\npath = \"/api\""))
+                .app(app("drafts", "host = \"acme.test\"\npath = \"/api/drafts\"\nmethods = [\"POST\"]"))
+                .app(app("below", "host = \"*.acme.test\"")),
+        )
+        .tenant(Tenant::new("globex").app(app("rest", "path = \"/\"").any_host()));
+    let (host, worker) = (case.start(), case.worker());
+    let asked = [
+        ("GET", "acme.test", "/"),
+        ("GET", "acme.test", "/apix"),
+        ("GET", "acme.test", "/api"),
+        ("GET", "acme.test", "/api/"),
+        ("GET", "acme.test", "/api/drafts/1"),
+        ("POST", "acme.test", "/api/drafts/1"),
+        ("POST", "acme.test", "/api/drafts"),
+        ("GET", "a.b.acme.test", "/api"),
+        ("GET", "xacme.test", "/api"),
+        ("HEAD", "acme.test", "/"),
+        ("OPTIONS", "other.test", "/x"),
+    ];
+    for (method, at, path) in asked {
+        let request = || with_body(get(path).method(method).header("host", at), "");
+        let (ours, theirs) = (host.send(request()), worker.send(request()));
+        assert_eq!(told(&theirs), told(&ours), "{method} {at} {path}");
+        assert_eq!(theirs.record().text("resource"), ours.record().text("resource"), "{method} {at} {path}");
+    }
+}
+
+#[test]
 fn a_record_says_on_both_platforms_who_did_what() {
     let case = Case::guest("hello-02").policy(STAFF_ONLY).tables(&alice()).quota(3);
     let (host, worker) = (case.start(), case.worker());

@@ -13,15 +13,18 @@ pub struct Log {
     key: VerifierKey,
 }
 
+/// Gets a file of a log, if it is there.
+type Get = dyn Fn(&str) -> Option<Vec<u8>>;
+
 enum Files {
     Directory(PathBuf),
-    Served(Box<dyn Fn(&str) -> Option<Vec<u8>>>),
+    Served(Box<Get>),
 }
 
 /// The files of a log as they are at one time.
 enum Opened<'a> {
     Directory(LogReader),
-    Served(&'a dyn Fn(&str) -> Option<Vec<u8>>),
+    Served(&'a Get),
 }
 
 impl Opened<'_> {

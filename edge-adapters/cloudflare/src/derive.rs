@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tollgate_trust::Sha256;
 
+/// How many lines of what the transpiler said are shown.
+const SAID_LINES: usize = 4;
+
 /// The folder that `cargo xtask edge` makes: the compiled worker and the pinned transpiler.
 #[derive(Debug, Clone)]
 pub struct Tools {
@@ -95,8 +98,7 @@ impl Tools {
             .output()
             .map_err(DeriveError::NoNode)?;
         if !ran.status.success() {
-            let said = String::from_utf8_lossy(&ran.stderr).trim().to_owned();
-            return Err(DeriveError::Failed { name: name.to_owned(), said });
+            return Err(DeriveError::Failed { name: name.to_owned(), said: first_lines(&ran.stderr) });
         }
         let mut files = BTreeMap::new();
         for entry in std::fs::read_dir(&output)? {
@@ -106,5 +108,23 @@ impl Tools {
             }
         }
         Ok(files)
+    }
+}
+
+/// What a program said, as far as it belongs in a message: its stack is for those who work on it.
+fn first_lines(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("at "));
+    lines.take(SAID_LINES).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_lines;
+
+    #[test]
+    fn a_failure_is_told_without_its_stack() {
+        let stderr = b"Error: no such thing\n    at Module.run (file:1)\n    at b\n\nNode.js v20\n";
+        assert_eq!(first_lines(stderr), "Error: no such thing; Node.js v20");
     }
 }

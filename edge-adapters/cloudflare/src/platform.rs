@@ -9,8 +9,8 @@ const COMPATIBILITY_DATE: &str = "2026-11-01";
 
 /// The configuration of wrangler. Secrets are not in it: `wrangler secret put AUDIT_KEY`.
 pub(crate) fn wrangler(options: &Options, site: &Site) -> Vec<u8> {
-    let deadline = site.tenants.iter().flat_map(|tenant| &tenant.apps).map(|app| app.limits.cpu).max();
-    let cpu_ms = deadline.map_or(1_000, |cpu| cpu.as_millis()).max(100);
+    let longest = site.tenants.iter().flat_map(|tenant| &tenant.apps).map(|app| app.limits.cpu).max();
+    let cpu_ms = longest.map_or(1_000, |cpu| cpu.as_millis()).max(100);
     let config = json!({
         "name": options.name,
         "main": "worker.js",

@@ -51,7 +51,7 @@ pub struct App {
 /// What answers for an app.
 pub enum Source {
     /// A component, run in the worker.
-    Component(Verified),
+    Component(Box<Verified>),
     /// A server behind the gate: scheme, host and port, without a path.
     Origin(Uri),
 }

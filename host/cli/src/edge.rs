@@ -99,7 +99,7 @@ fn app(common: &Common, tenant: &Name, app: &config::App, origins: &[OriginOf]) 
         Some(origin) => Source::Origin(origin.origin.clone()),
         None => {
             let key = format!("tenants.{tenant}.apps.{}.component", app.name);
-            Source::Component(verify(common, key, &app.component)?)
+            Source::Component(Box::new(verify(common, key, &app.component)?))
         }
     };
     Ok(App { name: app.name.clone(), source, limits: app.limits.clone(), grants: app.grants.clone() })
