@@ -55,7 +55,7 @@ fn quota(case: Case, quota: u64) -> Case {
 
 /// What a client sees, but for what is of the moment: ids, the date, and the seconds until there is more.
 fn seen(answer: &Answer) -> (u16, BTreeMap<String, String>, String) {
-    let id = answer.known_request_id().unwrap_or_default();
+    let id = answer.request_id_or_none().unwrap_or_default();
     let plain = |text: &str| if id.is_empty() { text.to_owned() } else { text.replace(&id, "ID") };
     let headers =
         answer.headers().iter().filter(|(name, _)| !["date", "retry-after"].contains(&name.as_str()));

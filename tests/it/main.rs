@@ -13,6 +13,7 @@ mod audit;
 mod clients;
 mod concurrent;
 mod drain;
+mod edge_cloudflare;
 mod edge_fastly;
 mod faults;
 mod fields;

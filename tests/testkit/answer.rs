@@ -82,6 +82,15 @@ impl Answer {
         record
     }
 
+    /// Every record of this request: one, or none where there was no tenant.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// A header that stands once.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut all = self.headers.get_all(name).iter();
@@ -92,20 +101,16 @@ impl Answer {
 
     /// The request's id: in a header of what the app answers, in the body of what the host says itself.
     pub fn request_id(&self) -> String {
-        self.known_request_id().expect("a request's id")
+        self.request_id_or_none().expect("a request's id")
     }
 
-    /// The same, if it has one.
-    pub fn known_request_id(&self) -> Option<String> {
+    /// The same; none where the host says none.
+    pub fn request_id_or_none(&self) -> Option<String> {
         let problem = || {
             let document: serde_json::Value = serde_json::from_str(&self.text()).ok()?;
             document["instance"].as_str()?.strip_prefix("urn:tollgate:request:").map(str::to_owned)
         };
         self.header("tollgate-request-id").map(str::to_owned).or_else(problem)
-    }
-
-    pub fn headers(&self) -> &HeaderMap {
-        &self.headers
     }
 
     pub fn status(&self) -> u16 {

@@ -3,6 +3,7 @@
 use crate::answer::Answer;
 use crate::files::{guest, key, shared_cache, sign, sign_as_importing};
 use crate::host::{Host, Process};
+use crate::worker::{Worker, build_bundle};
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -231,6 +232,18 @@ impl Case {
     /// The same, with further variables in its environment.
     pub fn spawn_in(&self, environment: &[(&str, &Path)]) -> Process {
         Process::start_in(self.write(), environment)
+    }
+
+    /// The same configuration as a Cloudflare worker, in a local workerd.
+    pub fn worker(&self) -> Worker {
+        Worker::start(self.write(), &[])
+    }
+
+    /// The same, with this text in place of the log's key.
+    pub fn worker_with_key(&self, key: &str) -> Worker {
+        let site = self.write();
+        build_bundle(&site, &[]).write(&site.path().join("worker")).unwrap();
+        Worker::with_key(site, key)
     }
 
     /// Starts a host, and asks it once.

@@ -16,6 +16,11 @@ pub(crate) fn target() -> PathBuf {
     std::env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned()
 }
 
+/// What `cargo xtask edge` made for a platform.
+pub(crate) fn tools(platform: &str) -> PathBuf {
+    target().join("tools").join(platform)
+}
+
 /// A built guest.
 pub fn guest(name: &str) -> PathBuf {
     let path = target().join("guests").join(format!("{name}.wasm"));

@@ -28,6 +28,7 @@ mod raw;
 mod siege;
 mod verdict;
 mod viceroy;
+mod worker;
 
 pub use answer::{Answer, Body};
 pub use attack::{Attack, Evidence, Want};
@@ -41,3 +42,4 @@ pub use pulse::{Bytes, Footprint, Pace, Pulse};
 pub use raw::{Ask, Connection, Reply, Sending};
 pub use siege::{Siege, Strictness};
 pub use viceroy::Viceroy;
+pub use worker::{Worker, build_bundle, try_bundle};

@@ -7,10 +7,33 @@ use tollgate_audit::{Checkpoint, Summary, entry, verify_log};
 use tollgate_server::LogReader;
 use tollgate_trust::SigningKey;
 
-/// A log on disk.
+/// A log: on disk, or served by files.
 pub struct Log {
-    directory: PathBuf,
+    files: Files,
     key: VerifierKey,
+}
+
+/// Gets a file of a log, if it is there.
+type Get = dyn Fn(&str) -> Option<Vec<u8>>;
+
+enum Files {
+    Directory(PathBuf),
+    Served(Box<Get>),
+}
+
+/// The files of a log as they are at one time.
+enum Opened<'a> {
+    Directory(LogReader),
+    Served(&'a Get),
+}
+
+impl Opened<'_> {
+    fn read(&self, key: &str) -> std::io::Result<Option<Vec<u8>>> {
+        match self {
+            Self::Directory(log) => log.read(key),
+            Self::Served(get) => Ok(get(key)),
+        }
+    }
 }
 
 /// One record.
@@ -19,15 +42,23 @@ pub struct Record(pub Value);
 
 impl Log {
     pub fn of(site: &Path) -> Self {
-        let key = SigningKey::read(&site.join("log.key")).unwrap();
-        let key = VerifierKey::new("tollgate.test/audit", key.public().to_bytes()).unwrap();
-        Self { directory: site.join("log"), key }
+        Self { files: Files::Directory(site.join("log")), key: verifier(site) }
+    }
+
+    /// The log of that site's key, whose files are read so.
+    pub fn served(site: &Path, get: impl Fn(&str) -> Option<Vec<u8>> + 'static) -> Self {
+        Self { files: Files::Served(Box::new(get)), key: verifier(site) }
     }
 
     /// Checks every byte of the log.
     pub fn verify(&self) -> Summary {
         let log = self.open();
         verify_log(&|key| log.read(key), &self.key).expect("the log verifies")
+    }
+
+    /// Whether there is a checkpoint: a log begins with its first record.
+    pub fn has_begun(&self) -> bool {
+        self.open().read("checkpoint").unwrap().is_some()
     }
 
     /// How many records there are, as the newest checkpoint says.
@@ -50,15 +81,25 @@ impl Log {
             .collect()
     }
 
-    fn open(&self) -> LogReader {
-        LogReader::open(&self.directory).unwrap_or_else(|error| panic!("{error}"))
+    fn open(&self) -> Opened<'_> {
+        match &self.files {
+            Files::Directory(path) => {
+                Opened::Directory(LogReader::open(path).unwrap_or_else(|error| panic!("{error}")))
+            }
+            Files::Served(get) => Opened::Served(get),
+        }
     }
 
-    fn size_of(&self, log: &LogReader) -> u64 {
+    fn size_of(&self, log: &Opened<'_>) -> u64 {
         let bytes = log.read("checkpoint").unwrap().expect("a checkpoint");
         let note = Note::parse(&bytes).unwrap();
         Checkpoint::parse(note.verify(&self.key).unwrap()).unwrap().size
     }
+}
+
+fn verifier(site: &Path) -> VerifierKey {
+    let key = SigningKey::read(&site.join("log.key")).unwrap();
+    VerifierKey::new("tollgate.test/audit", key.public().to_bytes()).unwrap()
 }
 
 impl Record {

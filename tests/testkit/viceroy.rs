@@ -120,7 +120,7 @@ impl Viceroy {
             records: Vec::new(),
             _host: None,
         };
-        if let Some(id) = answer.known_request_id() {
+        if let Some(id) = answer.request_id_or_none() {
             answer.records =
                 self.records().into_iter().filter(|record| record.text("request_id") == id).collect();
         }

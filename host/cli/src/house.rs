@@ -6,10 +6,12 @@
 //! trust file, the gate's own components) is an error.
 
 mod check;
+mod cloudflare;
 mod edge;
 mod tenant;
 
 pub use check::check;
+pub use cloudflare::{OriginOf, cloudflare};
 pub use edge::{EdgeError, fastly};
 
 use crate::config::Config;
@@ -167,7 +169,7 @@ impl Common {
     }
 
     /// The parts of a tenant's gate, with a policy engine of its own if it has one.
-    fn parts(&self, policy: Option<Verified>) -> GateParts {
+    pub(crate) fn parts(&self, policy: Option<Verified>) -> GateParts {
         GateParts {
             gate: self.gate.clone(),
             policy: policy.unwrap_or_else(|| self.policy.clone()),

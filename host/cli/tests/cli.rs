@@ -84,6 +84,21 @@ impl Ran {
 }
 
 #[test]
+fn a_bundle_needs_its_tools_and_an_empty_place_and_says_so() {
+    let shell = Shell::with_trust();
+    let config = "[host]\nstate = \"state\"\n[trust]\nfile = \"trust.toml\"\n[audit]\norigin = \"a.test\"\nkey = \"a.key\"\n\
+                  component = \"a.wasm\"\n[gate]\ngate = \"g.wasm\"\npolicy = \"p.wasm\"\nlimiter = \"l.wasm\"\n";
+    shell.write("tollgate.toml", config.as_bytes());
+    let build = "build --target cloudflare --tools tools --out";
+    let missing = shell.run(&format!("{build} worker"));
+    assert!(missing.code == 1 && missing.err.contains("run `cargo xtask edge`"), "{}", missing.err);
+    let occupied = shell.run(&format!("{build} ."));
+    assert!(occupied.code == 1 && occupied.err.contains("is not empty"), "{}", occupied.err);
+    let path = shell.run(&format!("{build} worker --origin acme/web=https://a.test/path"));
+    assert!(path.code == 2 && path.err.contains("without a path"), "{}", path.err);
+}
+
+#[test]
 #[expect(clippy::disallowed_methods, reason = "a test's switch, not the host's configuration")]
 fn help_is_as_written_down() {
     let update = std::env::var("EXPECT").is_ok_and(|value| value == "update");
@@ -125,7 +140,8 @@ fn help_is_as_written_down() {
 fn every_command_shows_an_example_and_the_first_page_the_exit_codes() {
     let shell = Shell::new();
     assert!(shell.run("--help").out.contains("Exit codes:"));
-    for command in ["keygen", "sign", "verify", "inspect", "check", "up", "audit verify", "gas show"] {
+    for command in ["keygen", "sign", "verify", "inspect", "check", "build", "up", "audit verify", "gas show"]
+    {
         let help = shell.run(&format!("{command} --help")).out;
         assert!(help.contains(&format!("  tollgate {command}")), "{command}\n{help}");
     }

@@ -83,6 +83,19 @@ impl GateParts {
         Blake3::of(told.concat().as_bytes())
     }
 
+    /// The parts composed into one component, as bytes; each imports what its role may, or there is none. What runs
+    /// gates elsewhere derives its code from this, as this host does.
+    ///
+    /// # Errors
+    /// A part imports more than it may, or the parts do not fit together. `name` and `manifest` are for messages.
+    pub fn composed(&self, name: &str, manifest: &Manifest) -> Result<Vec<u8>, LoadError> {
+        self.check_imports(name, manifest)?;
+        compose(self).map_err(|error| LoadError::Compile {
+            name: name.to_owned(),
+            source: CacheError::Compile(wasmtime::Error::msg(error.to_string())),
+        })
+    }
+
     /// Composed, all parts share one linker: so it is here that a policy engine is kept from the counts, and from
     /// everything else that is not in its facts. Whoever composes them elsewhere has to ask as well.
     ///
@@ -277,12 +290,8 @@ impl Runtime {
             source: CacheError::Compile(wasmtime::Error::msg(error)),
         };
         let (named, manifest) = (name.to_owned(), manifest.clone());
-        let composed = self.aside(move || {
-            parts.check_imports(&named, &manifest)?;
-            Ok(compose(&parts).map_err(|error| error.to_string()))
-        });
-        let composed = composed.await.map_err(|error| failed(format!("it can't be composed: {error}")))?;
-        let composed = composed?.map_err(failed)?;
+        let composed = self.aside(move || parts.composed(&named, &manifest));
+        let composed = composed.await.map_err(|error| failed(format!("it can't be composed: {error}")))??;
         self.compile(name, EngineKind::Gates, digest, composed.into()).await
     }
 }

@@ -17,10 +17,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("edge-adapters/fastly/backend", &[]),
     ("edge-adapters", &["host/trust", "host/runtime", "edge-adapters/fastly/front"]),
     // The binary assembles the house. Of the audit component it takes the pure core, which reads and checks a log.
-    (
-        "host/cli",
-        &["host/trust", "host/runtime", "edge-adapters/server", "edge-adapters/fastly", "components/audit"],
-    ),
+    ("host/cli", &["host/trust", "host/runtime", "edge-adapters", "components/audit"]),
     ("tests/guests", &["guest-sdk"]),
     ("tests/tidy", &[]),
     ("tests/xtask", &[]),

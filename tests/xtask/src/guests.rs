@@ -8,6 +8,8 @@ mod plan;
 mod rust;
 mod script;
 
+pub(crate) use script::node_project;
+
 use crate::process::say;
 use crate::toolchain;
 use crate::workspace::Workspace;

@@ -1,9 +1,10 @@
-//! The build steps that are not cargo's own: `cargo xtask guests`, `test`, `demo`, `bench`, `fuzz`.
+//! The build steps that are not cargo's own: `cargo xtask guests`, `test`, `demo`, `bench`, `edge`, `fuzz`.
 //!
 //! Everything is derived from the folders of the workspace; a new guest needs no line here.
 
 mod bench;
 mod demo;
+mod edge;
 mod fuzz;
 mod guests;
 mod process;
@@ -35,6 +36,8 @@ enum Command {
     Demo(demo::Args),
     /// Build what one benchmark needs, and run it.
     Bench(bench::Args),
+    /// Compile the workers of edge platforms, and install what makes and runs their bundles.
+    Edge(edge::Args),
     /// Run the fuzz targets, with coverage to guide them, for some seconds each.
     Fuzz(fuzz::Args),
     /// Prepare the compiler for guests, and nothing else.
@@ -58,6 +61,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Test(args) => test::run(&workspace, &args),
         Command::Demo(args) => demo::run(&workspace, &args),
         Command::Bench(args) => bench::run(&workspace, &args),
+        Command::Edge(args) => edge::run(&workspace, &args).map(|()| ExitCode::SUCCESS),
         Command::Fuzz(args) => fuzz::run(&workspace, &args),
         Command::Toolchain(args) => toolchain::run(&workspace, &args).map(|()| ExitCode::SUCCESS),
     }

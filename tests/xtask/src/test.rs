@@ -1,9 +1,9 @@
 //! `cargo xtask test`: everything the tests need, then the tests.
 
-use crate::guests;
 use crate::process::{self, say, step};
 use crate::viceroy;
 use crate::workspace::Workspace;
+use crate::{edge, guests};
 use anyhow::Result;
 use std::process::{Command, ExitCode};
 
@@ -19,6 +19,7 @@ pub(crate) struct Args {
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     guests::run(workspace, &guests::Args::default())?;
     viceroy::install(workspace)?;
+    edge::run(workspace, &edge::Args::default())?;
     let nextest = process::succeeds(Command::new("cargo").args(["nextest", "--version"]));
     let mut command = Command::new("cargo");
     command.current_dir(&workspace.root).args(if nextest { &["nextest", "run"][..] } else { &["test"][..] });

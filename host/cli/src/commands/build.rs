@@ -2,10 +2,12 @@
 
 use super::ConfigArg;
 use crate::config::Config;
-use crate::house;
+use crate::house::{self, OriginOf};
 use crate::output::{Failure, Output, config_failure};
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use http::Uri;
+use std::path::{Path, PathBuf};
+use tollgate_cloudflare::{ClientAddress, Options, Tools};
 use tollgate_runtime::Name;
 
 const EXAMPLES: &str = "\
@@ -13,9 +15,13 @@ Examples:
   tollgate build --target fastly --name shop --out dist
   viceroy -C dist/shop/fastly.toml dist/shop/bin/main.wasm    # try it on this machine
 
-The same configuration and components give the same bytes. The gate's signed components stand in the result as they \
-are; derivation.json names every input and output by digest. What the platform can't give and the configuration asks \
-for is refused.";
+  cargo xtask edge                                             # once: makes target/tools/cloudflare
+  tollgate build --target cloudflare --tools target/tools/cloudflare --name shop --out dist
+  tollgate build --target cloudflare --tools target/tools/cloudflare --name shop --out dist \\
+    --origin acme/api=https://origin.example.com               # the gate here, the app there
+
+Every component is verified as `tollgate up` would; the same inputs give the same bytes, and derivation.json names \
+every input and output by digest. What the platform can't give and the configuration asks for is refused.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -25,36 +31,74 @@ pub(super) struct BuildArgs {
     /// The platform that it is for
     #[arg(long, value_enum)]
     target: Target,
-    /// The package's name
+    /// What the service or worker is called
     #[arg(long, value_name = "NAME", default_value = "tollgate", value_parser = Name::new)]
     name: Name,
-    /// Where the adapter's own signed parts are [default: beside the gate's]
-    #[arg(long, value_name = "DIRECTORY")]
-    parts: Option<PathBuf>,
-    /// Where the package's directory is made
+    /// Where the directory of that name is made
     #[arg(long, value_name = "DIRECTORY", default_value = "dist")]
     out: PathBuf,
+    /// For Fastly: where the adapter's own signed parts are [default: beside the gate's]
+    #[arg(long, value_name = "DIRECTORY")]
+    parts: Option<PathBuf>,
+    /// For Cloudflare: the folder that `cargo xtask edge` made
+    #[arg(long, value_name = "DIRECTORY", required_if_eq("target", "cloudflare"))]
+    tools: Option<PathBuf>,
+    /// For Cloudflare: a server that answers for an app, in place of its component; may be given again
+    #[arg(long = "origin", value_name = "TENANT/APP=URL", value_parser = origin_of)]
+    origins: Vec<OriginOf>,
 }
 
 /// A platform other than this host.
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Target {
+    /// Cloudflare Workers: the gate, and apps behind it
+    Cloudflare,
     /// Fastly Compute: the gate in front of origins
     Fastly,
+}
+
+fn origin_of(text: &str) -> Result<OriginOf, String> {
+    let wanted = "write TENANT/APP=URL, such as acme/api=https://origin.example.com, without a path";
+    let parse = || {
+        let (app, url) = text.split_once('=')?;
+        let (tenant, app) = app.split_once('/')?;
+        let origin: Uri = url.parse().ok()?;
+        let http = matches!(origin.scheme_str(), Some("http" | "https"));
+        let plain = origin.host().is_some() && matches!(origin.path(), "" | "/") && origin.query().is_none();
+        let names = (Name::new(tenant).ok()?, Name::new(app).ok()?);
+        (http && plain).then_some(OriginOf { tenant: names.0, app: names.1, origin })
+    };
+    parse().ok_or_else(|| wanted.to_owned())
 }
 
 pub(super) fn run(args: &BuildArgs, output: &mut Output) -> Result<(), Failure> {
     let config = Config::read(&args.config.config).map_err(config_failure)?;
     output.warnings(&config.warnings);
     let directory = args.out.join(args.name.as_str());
-    match args.target {
-        Target::Fastly => {
-            let (service, parts) = house::fastly(&config, &args.name, args.parts.as_deref())?;
-            let bundle = tollgate_fastly::bundle(&service, &parts)?;
-            let failed = |error| Failure::new(format!("`{}` can't be written: {error}", directory.display()));
-            bundle.write(&directory).map_err(failed)?;
-            let bytes = bundle.component.len();
-            output.good("built", format_args!("{}: {bytes} bytes", directory.display()))
-        }
+    let bytes = match args.target {
+        Target::Fastly => fastly(args, &config, &directory)?,
+        Target::Cloudflare => cloudflare(args, &config, &directory)?,
+    };
+    output.good("built", format_args!("{}: {bytes} bytes", directory.display()))
+}
+
+fn fastly(args: &BuildArgs, config: &Config, directory: &Path) -> Result<usize, Failure> {
+    let (service, parts) = house::fastly(config, &args.name, args.parts.as_deref())?;
+    let bundle = tollgate_fastly::bundle(&service, &parts)?;
+    let failed = |error| Failure::new(format!("`{}` can't be written: {error}", directory.display()));
+    bundle.write(directory).map_err(failed)?;
+    Ok(bundle.component.len())
+}
+
+fn cloudflare(args: &BuildArgs, config: &Config, directory: &Path) -> Result<usize, Failure> {
+    let occupied = std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some());
+    if occupied {
+        let shown = directory.display();
+        return Err(Failure::new(format!("`{shown}` is not empty: remove it, or name another directory")));
     }
+    let tools = Tools::at(args.tools.as_deref().unwrap_or(Path::new("")))?;
+    let options = Options { name: args.name.clone(), client_address: ClientAddress::default() };
+    let bundle = tollgate_cloudflare::bundle(&house::cloudflare(config, &args.origins)?, &options, &tools)?;
+    bundle.write(directory)?;
+    Ok(bundle.files().values().map(Vec::len).sum())
 }

@@ -1,4 +1,5 @@
-//! From a configuration to what an edge adapter bundles. The same files mean the same as on a server.
+//! From a configuration to what an edge adapter bundles. The same files mean the same as on a server; but where one
+//! tenant's fault is that tenant's alone there, here everything is made or nothing.
 
 use super::{Common, HouseError, tenant};
 use crate::config::{self, Config};
@@ -29,6 +30,14 @@ pub enum EdgeError {
         tenant: Name,
         /// Why.
         reason: String,
+    },
+    /// An origin was given for an app that is not there.
+    #[error("there is no app `{tenant}/{app}` to have an origin")]
+    NoApp {
+        /// The tenant.
+        tenant: Name,
+        /// The app.
+        app: Name,
     },
     /// Tenants bring different policy engines.
     #[error(
@@ -81,7 +90,7 @@ fn read(
     verify: impl Fn(String, &Path) -> Result<Verified, EdgeError>,
 ) -> Result<Tenant, EdgeError> {
     let wrong = |reason: String| EdgeError::Policy { tenant: tenant.name.clone(), reason };
-    let policy = tenant::policy_bytes(&tenant.policy).map_err(wrong)?;
+    let policy = tenant::policy_text(&tenant.policy).map_err(wrong)?;
     let app = |app: &config::App| {
         Ok(App {
             name: app.name.clone(),
@@ -102,7 +111,7 @@ fn read(
     };
     Ok(Tenant {
         name: tenant.name.clone(),
-        policy: String::from_utf8(policy).map_err(|error| wrong(error.to_string()))?,
+        policy,
         buckets: tenant.buckets.clone(),
         clients: tenant.clients.clone(),
         apps: tenant.apps.iter().map(app).collect::<Result<_, EdgeError>>()?,

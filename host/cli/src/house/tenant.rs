@@ -159,8 +159,8 @@ async fn load_gate(
             None => None,
         };
     let policy = tenant.policy.clone();
-    let policy = runtime.aside(move || policy_bytes(&policy)).await;
-    let policy = policy.map_err(|_| chain(&HouseError::Stopping))??;
+    let policy = runtime.aside(move || policy_text(&policy)).await;
+    let policy = policy.map_err(|_| chain(&HouseError::Stopping))??.into_bytes();
     let setting = GateSetting {
         tenant: tenant.name.clone(),
         totals: tenant.totals.clone(),
@@ -185,20 +185,20 @@ async fn verify(runtime: &Runtime, common: &Arc<Common>, path: &Path) -> Result<
 
 /// What the policy engine is configured with: for the host's own, a JSON object with `policies` and `entities`; for a
 /// tenant's, its text as it is.
-pub(super) fn policy_bytes(policy: &config::Policy) -> Result<Vec<u8>, String> {
+pub(super) fn policy_text(policy: &config::Policy) -> Result<String, String> {
     let text = match &policy.text {
         PolicyText::Inline(text) => text.clone(),
         PolicyText::File(path) => read_text(path)?,
     };
     if policy.component.is_some() {
-        return Ok(text.into_bytes());
+        return Ok(text);
     }
     let entities = match &policy.entities {
         None => serde_json::Value::Array(Vec::new()),
         Some(path) => serde_json::from_str(&read_text(path)?)
             .map_err(|error| format!("entities file `{}` is not JSON: {error}", path.display()))?,
     };
-    Ok(serde_json::json!({ "policies": text, "entities": entities }).to_string().into_bytes())
+    Ok(serde_json::json!({ "policies": text, "entities": entities }).to_string())
 }
 
 fn read_text(path: &Path) -> Result<String, String> {
@@ -223,8 +223,8 @@ mod tests {
 
     #[test]
     fn the_hosts_engine_gets_rules_and_entities_as_json() {
-        let bytes = policy_bytes(&inline("permit (principal, action, resource);")).unwrap();
-        let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        let text = policy_text(&inline("permit (principal, action, resource);")).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
             value,
             serde_json::json!({ "policies": "permit (principal, action, resource);", "entities": [] })
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn a_tenants_own_engine_gets_its_text_as_it_is() {
         let own = Policy { component: Some("own.wasm".into()), ..inline("anything { at all") };
-        assert_eq!(policy_bytes(&own).unwrap(), b"anything { at all");
+        assert_eq!(policy_text(&own).unwrap(), "anything { at all");
     }
 
     #[test]
@@ -242,7 +242,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("entities.json");
         std::fs::write(&path, "[{").unwrap();
-        let error = policy_bytes(&Policy { entities: Some(path.clone()), ..inline("") }).unwrap_err();
+        let error = policy_text(&Policy { entities: Some(path.clone()), ..inline("") }).unwrap_err();
         assert!(error.contains(path.to_str().unwrap()) && error.contains("is not JSON"), "{error}");
     }
 }

@@ -51,6 +51,15 @@ pub(crate) fn build(
     std::fs::write(&stamp, fingerprint).with_context(|| format!("cannot write {}", stamp.display()))
 }
 
+/// Copies a project that npm builds into the folder of tools, with what its lock pins, and builds it there. Returns
+/// that folder.
+pub(crate) fn node_project(workspace: &Workspace, name: &str, source: &Path) -> Result<PathBuf> {
+    let work = workspace.tools().join(name);
+    copy_sources(source, &work)?;
+    build_js(name, &work)?;
+    Ok(work)
+}
+
 fn build_js(name: &str, work: &Path) -> Result<()> {
     if !process::succeeds(Command::new("npm").arg("--version")) {
         bail!("`{name}` is JavaScript and needs Node.js 20 or later with npm; `--rust-only` leaves it out");
