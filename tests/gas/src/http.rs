@@ -26,8 +26,12 @@ struct Data {
 struct NoHooks;
 
 type Sent = Box<
-    dyn Future<Output = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>>
-        + Send,
+    dyn Future<
+            Output = Result<
+                (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>),
+                Error,
+            >,
+        > + Send,
 >;
 
 impl WasiHttpHooks for NoHooks {
@@ -87,7 +91,8 @@ pub fn answer(engine: &Engine, component: &[u8], target: &str, counts_fuel: bool
             wasmtime::error::Ok(read.to_bytes())
         };
         let text = store.run_concurrent(run).await.unwrap().unwrap();
-        let used = if counts_fuel { PLENTY - store.get_fuel().unwrap() } else { told(&mut store, &instance).await };
+        let used =
+            if counts_fuel { PLENTY - store.get_fuel().unwrap() } else { told(&mut store, &instance).await };
         (String::from_utf8_lossy(&text).into_owned(), used)
     })
 }

@@ -49,8 +49,10 @@ fn the_components_of_the_gate_use_the_same_gas_in_both() {
 #[test]
 fn apps_use_the_same_gas_for_an_answer_in_both() {
     let (counting, plain) = (engine(true), engine(false));
-    let work = ["hash", "sort", "matrix", "json", "words", "calls", "sieve"].map(|kind| format!("/?kind={kind}"));
-    let asked = work.iter().map(|target| ("corpus", target.as_str())).chain([("hello", "/"), ("echo", "/a?b=c")]);
+    let work =
+        ["hash", "sort", "matrix", "json", "words", "calls", "sieve"].map(|kind| format!("/?kind={kind}"));
+    let asked =
+        work.iter().map(|target| ("corpus", target.as_str())).chain([("hello", "/"), ("echo", "/a?b=c")]);
     for (name, target) in asked {
         let bytes = guest(name);
         let written = instrument::component(&bytes, &Schedule::default(), PLENTY).unwrap();
