@@ -11,8 +11,10 @@
     reason = "only tests use it"
 )]
 
+mod http;
 mod whole;
 
+pub use http::answer;
 pub use whole::{Counted, call_everything, folder_of_guests};
 
 use tollgate_derive::Schedule;

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use tollgate_derive::{Schedule, instrument};
-use tollgate_gas_tests::{PLENTY, call_everything, engine, folder_of_guests};
+use tollgate_gas_tests::{PLENTY, answer, call_everything, engine, folder_of_guests};
 
 fn guests() -> Vec<PathBuf> {
     let folder = folder_of_guests().expect("built guests: run `cargo xtask guests`");
@@ -15,10 +15,14 @@ fn guests() -> Vec<PathBuf> {
     all
 }
 
+fn guest(name: &str) -> Vec<u8> {
+    let path = guests().into_iter().find(|path| path.file_stem().is_some_and(|stem| stem == name));
+    std::fs::read(path.unwrap_or_else(|| panic!("{name} is not built"))).unwrap()
+}
+
 /// Calls every export of a component in both engines, and says how many calls were compared.
 fn compare(name: &str) -> usize {
-    let path = guests().into_iter().find(|path| path.file_stem().is_some_and(|stem| stem == name));
-    let bytes = std::fs::read(path.unwrap()).unwrap();
+    let bytes = guest(name);
     let written = instrument::component(&bytes, &Schedule::default(), PLENTY).unwrap();
     let by_the_engine = call_everything(&engine(true), &bytes, true);
     let by_itself = call_everything(&engine(false), &written, false);
@@ -39,6 +43,23 @@ fn compare(name: &str) -> usize {
 fn the_components_of_the_gate_use_the_same_gas_in_both() {
     for name in ["tollgate-policy", "tollgate-limiter", "tollgate-gate"] {
         assert!(compare(name) > 0, "{name}");
+    }
+}
+
+#[test]
+fn apps_use_the_same_gas_for_an_answer_in_both() {
+    let (counting, plain) = (engine(true), engine(false));
+    let work =
+        ["hash", "sort", "matrix", "json", "words", "calls", "sieve"].map(|kind| format!("/?kind={kind}"));
+    let asked =
+        work.iter().map(|target| ("corpus", target.as_str())).chain([("hello", "/"), ("echo", "/a?b=c")]);
+    for (name, target) in asked {
+        let bytes = guest(name);
+        let written = instrument::component(&bytes, &Schedule::default(), PLENTY).unwrap();
+        let by_the_engine = answer(&counting, &bytes, target, true);
+        let by_itself = answer(&plain, &written, target, false);
+        assert_eq!(by_the_engine, by_itself, "{name} {target}");
+        assert!(by_itself.1 > 1_000, "{name} {target}: {}", by_itself.1);
     }
 }
 
