@@ -69,8 +69,11 @@ fn build_js(name: &str, work: &Path) -> Result<()> {
     let pinned = fingerprint_of_file(&lock)?;
     if !std::fs::read_to_string(&stamp).is_ok_and(|old| old == pinned) {
         step(&format!("install the tools of {name} with npm (a minute, once)"), || {
+            // Not `ci`, which refuses a lock without the optional packages of all other systems, and not every registry has
+            // those. What the lock has is installed as it says, and the lock stays as it is.
             process::run(Command::new("npm").current_dir(work).args([
-                "ci",
+                "install",
+                "--no-save",
                 "--no-audit",
                 "--no-fund",
                 "--loglevel=error",
