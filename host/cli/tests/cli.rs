@@ -92,7 +92,9 @@ fn a_bundle_needs_its_tools_and_an_empty_place_and_says_so() {
     let build = "build --target cloudflare --tools tools --out";
     let missing = shell.run(&format!("{build} worker"));
     assert!(missing.code == 1 && missing.err.contains("run `cargo xtask edge`"), "{}", missing.err);
-    let occupied = shell.run(&format!("{build} ."));
+    std::fs::create_dir_all(shell.path("full/tollgate")).unwrap();
+    shell.write("full/tollgate/mine", b"");
+    let occupied = shell.run(&format!("{build} full"));
     assert!(occupied.code == 1 && occupied.err.contains("is not empty"), "{}", occupied.err);
     let path = shell.run(&format!("{build} worker --origin acme/web=https://a.test/path"));
     assert!(path.code == 2 && path.err.contains("without a path"), "{}", path.err);

@@ -11,10 +11,13 @@ use std::sync::{Arc, Weak};
 /// What everything here can be, and what it was made of.
 type Anything = dyn Any + Send + Sync;
 
+/// What it was made of, and where it is.
+type Known = (Box<Anything>, Weak<Anything>);
+
 /// Things that live, by what and whose they are, each with everything that it was made of.
 #[derive(Default)]
 pub(crate) struct Kept {
-    all: Mutex<HashMap<(TypeId, String), (Box<Anything>, Weak<Anything>)>>,
+    all: Mutex<HashMap<(TypeId, String), Known>>,
 }
 
 impl Kept {

@@ -18,6 +18,7 @@ pub struct Counted {
 }
 
 /// Where built guests lie, if some are built.
+#[expect(clippy::disallowed_methods, reason = "the tests' own target folder")]
 pub fn folder_of_guests() -> Option<PathBuf> {
     let target = match std::env::var_os("CARGO_TARGET_DIR") {
         Some(target) => PathBuf::from(target),

@@ -70,7 +70,7 @@ pub fn fastly(config: &Config, name: &Name, parts: Option<&Path>) -> Result<(Ser
         Some((tenant, path)) => Some(verify(format!("the policy component of tenant `{tenant}`"), path)?),
         None => None,
     };
-    let tenants = config.tenants.iter().map(|tenant| read(tenant, &verify)).collect::<Result<_, _>>()?;
+    let tenants = config.tenants.iter().map(|tenant| read(tenant, verify)).collect::<Result<_, _>>()?;
     let parts = Parts { gate: common.parts(engine), front: own("front")?, backend: own("backend")? };
     Ok((Service { name: name.clone(), tenants }, parts))
 }
