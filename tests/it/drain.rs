@@ -91,6 +91,7 @@ fn a_host_that_is_told_to_stop_ends_a_hundred_responses_whole_and_takes_no_more(
     assert!(idle.end().bytes.is_empty());
     assert_eq!(under_way.end(20), (100, 0));
     assert_eq!(process.exit_code(), Some(0), "{}", process.stderr());
+    assert!(process.stderr().contains("told to stop") && process.stderr().contains("stopped"));
     assert!(told.elapsed() < Duration::from_secs(60), "within the time that it had");
     assert_eq!(outcomes(&process), BTreeMap::from([("answered:200".to_owned(), 100)]));
 }

@@ -1,7 +1,8 @@
 //! Every limit, with a guest that breaks it: what the client gets, what the record says, and that the host goes on.
 
 use http::Request;
-use testkit::{App, Case, Http2, Tenant};
+use std::time::{SystemTime, UNIX_EPOCH};
+use testkit::{App, Case, Http2, Process, Tenant};
 
 /// The story that all limits share: the breach is answered, recorded, and over; the next request is served.
 #[track_caller]
@@ -280,6 +281,22 @@ fn a_tenant_whose_gas_of_the_hour_is_spent_is_told_when_to_come_back() {
     host.site().configure(&more);
     host.block_on(host.running().reload()).unwrap();
     host.ask(Request::get("/")).expect_status(200);
+}
+
+#[test]
+fn gas_of_the_hour_stays_used_when_the_host_is_started_again() {
+    let tenant = Tenant::new("acme").totals("gas-per-hour = 1_000_000_000").app(App::guest("echo"));
+    let hour = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 3_600;
+    let begun = hour();
+    let host = Case::new().tenant(tenant).start();
+    let gas = host.ask(Request::get("/")).expect_status(200).record().used("gas");
+    let site = host.stop();
+    let again = Process::again(site);
+    let (used, limit) = standing(&again.admin("/status"), "gas_this_hour");
+    if hour() == begun {
+        assert_eq!(used, gas);
+    }
+    assert_eq!(limit, 1_000_000_000);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A changed configuration takes hold without a lost request; a bad one does not take hold.
 
 use http::Request;
+use std::time::{Duration, Instant};
 use testkit::{App, Case, Tenant};
 
 #[test]
@@ -38,6 +39,71 @@ fn a_key_that_is_removed_takes_its_apps_away_and_a_mistake_does_not() {
     host.site().configure(&good);
     host.block_on(host.running().reload()).unwrap();
     host.ask(Request::get("/")).expect_problem(503, "app-refused").expect_audit("refused:app-refused");
+}
+
+#[test]
+fn who_is_trusted_no_more_is_out_of_service_before_anything_is_loaded() {
+    let host = Case::new()
+        .tenant(Tenant::new("acme").app(App::guest("echo")))
+        .tenant(Tenant::new("other").own_policy("hostile-policy", "").app(App::guest("work")))
+        .start();
+    host.ask(Request::get("/")).expect_status(200);
+    let trust = host.site().path().join("trust.toml");
+    let rules = std::fs::read_to_string(&trust).unwrap();
+    std::fs::write(&trust, rules.replace("\"test:*\"", "\"other:*\"")).unwrap();
+    // It may still be being written.
+    host.block_on(host.running().look_at_trust());
+    host.ask(Request::get("/")).expect_status(200);
+    host.block_on(host.running().look_at_trust());
+    host.ask(Request::get("/")).expect_problem(503, "app-refused").expect_audit("refused:app-refused");
+    let withdrawn = |host: &testkit::Host| {
+        let records = host.log().records();
+        let acts = records.into_iter().filter(|record| record.text("action") == "admin.withdraw");
+        acts.map(|record| format!("{} {}", record.text("resource"), record.outcome())).collect::<Vec<_>>()
+    };
+    let all = withdrawn(&host);
+    assert!(all.contains(&"app acme/web refused:untrusted".to_owned()), "{all:?}");
+    // Once.
+    host.block_on(host.running().look_at_trust());
+    host.block_on(host.running().look_at_trust());
+    assert_eq!(withdrawn(&host), all);
+    // What comes back has to be loaded, as anything has.
+    std::fs::write(&trust, rules).unwrap();
+    host.block_on(host.running().look_at_trust());
+    host.block_on(host.running().look_at_trust());
+    host.ask(Request::get("/")).expect_status(503);
+    host.block_on(host.running().reload()).unwrap();
+    host.ask(Request::get("/")).expect_status(200);
+}
+
+#[test]
+fn a_mistake_elsewhere_keeps_nobody_in_service_who_is_trusted_no_more() {
+    let host = Case::guest("echo").start();
+    let (good, trust) = (host.site().configuration(), host.site().path().join("trust.toml"));
+    let rules = std::fs::read_to_string(&trust).unwrap();
+    // First a reload that fails for another reason: what runs on is still known by its papers.
+    host.site().configure(&format!("{good}\n[tenants.acme.apps.more]\ncomponent = \"not-there.wasm\"\n"));
+    host.block_on(host.running().reload()).unwrap_err();
+    host.ask(Request::get("/")).expect_status(200);
+    std::fs::write(&trust, rules.replace("\"test:*\"", "\"other:*\"")).unwrap();
+    host.site().configure(&good.replace("[host]", "[hots]"));
+    let error = host.block_on(host.running().reload()).unwrap_err().to_string();
+    assert!(error.contains("did you mean"), "{error}");
+    host.ask(Request::get("/")).expect_problem(503, "app-refused");
+}
+
+#[test]
+fn a_running_host_hears_within_five_seconds_that_a_key_is_gone() {
+    let host = Case::guest("echo").spawn();
+    host.ask(Request::get("/")).expect_status(200);
+    let trust = host.site().path().join("trust.toml");
+    let rules = std::fs::read_to_string(&trust).unwrap();
+    let changed = Instant::now();
+    std::fs::write(&trust, rules.replace("\"test:*\"", "\"other:*\"")).unwrap();
+    while host.ask(Request::get("/")).status() == 200 {
+        assert!(changed.elapsed() < Duration::from_secs(5), "it is still served");
+    }
+    host.ask(Request::get("/")).expect_problem(503, "app-refused");
 }
 
 /// Descriptors and mappings of this process, which the host is in.

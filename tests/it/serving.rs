@@ -180,7 +180,11 @@ fn health_and_metrics_are_on_the_admin_address_alone() {
     host.ask(Request::get("/"));
     host.admin("/live").expect_status(200);
     host.admin("/ready").expect_status(200);
-    host.admin("/metrics").expect_status(200).expect_in_body("tenant=\"acme\"");
+    host.admin("/metrics")
+        .expect_status(200)
+        .expect_in_body("tenant=\"acme\"")
+        .expect_in_body("tollgate_tenant_running{tenant=\"acme\"} ")
+        .expect_in_body("tollgate_tenant_running_limit{tenant=\"acme\"} 100\n");
     host.ask(Request::get("/metrics")).expect_in_body("GET ");
 }
 

@@ -16,7 +16,7 @@ mod tls;
 
 pub use gauge::ListenerStatus;
 pub(crate) use refusal::{answer, text as plain_text};
-pub use tls::{TlsError, TlsFiles};
+pub use tls::{Certificate, Renewal, TlsError, TlsFiles};
 
 use accept::Acceptor;
 use bytes::Bytes;
@@ -59,6 +59,9 @@ pub struct ListenerOptions {
     pub tls: Option<TlsFiles>,
     /// Connections that the system holds until they are accepted.
     pub backlog: u32,
+    /// Bytes that the system may hold of a connection that are not read yet: where a body comes faster than its guest
+    /// takes it, its client has to wait.
+    pub receive_bytes: usize,
     /// Connections in all. Further ones are closed at once.
     pub connections: usize,
     /// Connections of one client: an IPv4 address, or an IPv6 network of 64 bits.
@@ -109,6 +112,7 @@ impl Default for ListenerOptions {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             tls: None,
             backlog: 1_024,
+            receive_bytes: 1 << 20,
             connections: 10_000,
             connections_per_client: 1_000,
             handshake: Duration::from_secs(10),
@@ -180,6 +184,7 @@ impl ListenerOptions {
             ("head-ms", millis(self.head), 10, HOUR),
             ("body-pause-ms", millis(self.body_pause), 10, HOUR),
             ("write-pause-ms", millis(self.write_pause), 10, HOUR),
+            ("receive-bytes", self.receive_bytes as u64, 64 << 10, 64 << 20),
             ("head-bytes", self.head_bytes as u64, 1 << 10, 1 << 20),
             ("target-bytes", self.target_bytes as u64, 256, 60 << 10),
             ("headers", self.headers as u64, 10, 1_000),
@@ -203,6 +208,7 @@ impl ListenerOptions {
 /// A listener that takes connections.
 pub struct Listener {
     address: SocketAddr,
+    tls: Option<Arc<Certificate>>,
     gauges: Arc<Gauges>,
     handler: Arc<dyn Handler>,
     /// No new connections; connections end after the request they are at.
@@ -219,7 +225,7 @@ impl Listener {
     /// Any [`ListenError`].
     pub fn start(options: ListenerOptions, handler: Arc<dyn Handler>) -> Result<Self, ListenError> {
         options.check()?;
-        let tls = options.tls.as_ref().map(TlsFiles::load).transpose()?;
+        let tls = options.tls.clone().map(Certificate::load).transpose()?.map(Arc::new);
         let bind = |cause| ListenError::Bind { address: options.address, cause };
         let socket = accept::bind(&options).map_err(bind)?;
         let address = socket.local_addr().map_err(bind)?;
@@ -230,18 +236,24 @@ impl Listener {
             gauges: Arc::clone(&gauges),
             drain: drain.clone(),
             cut: cut.clone(),
-            tls,
+            tls: tls.clone(),
             options,
         });
         let acceptor = Acceptor { socket, server, gauges: Arc::clone(&gauges), tasks: tasks.clone() };
         tasks.spawn(acceptor.run(drain.clone()));
-        Ok(Self { address, gauges, handler, drain, cut, tasks })
+        Ok(Self { address, tls, gauges, handler, drain, cut, tasks })
     }
 
     /// Where it listens, with the port that it got.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The certificate that it shows; none in clear text.
+    #[must_use]
+    pub fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.tls.clone()
     }
 
     /// How it stands.

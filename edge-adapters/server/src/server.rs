@@ -3,7 +3,7 @@
 use crate::admin::{Admin, Check};
 use crate::audit_book::AuditBook;
 use crate::listener::{
-    AnswerBody, BoxError, Handler, ListenError, Listener, ListenerOptions, ListenerStatus,
+    AnswerBody, BoxError, Certificate, Handler, ListenError, Listener, ListenerOptions, ListenerStatus,
 };
 use crate::telemetry::{Metrics, dropped_lines};
 use futures::future::{BoxFuture, join_all};
@@ -218,6 +218,12 @@ impl Running {
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_listener.as_ref().map(Listener::address)
+    }
+
+    /// The certificates that its listeners show.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Arc<Certificate>> {
+        self.listeners.iter().filter_map(|listener| listener.certificate()).collect()
     }
 
     /// Stops: is not ready any more, takes no new connections, lets requests come to their end, writes every record,

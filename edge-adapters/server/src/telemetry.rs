@@ -3,10 +3,12 @@
 mod export;
 mod lines;
 mod metrics;
+mod tenants;
 mod trace;
 
 pub use lines::dropped_lines;
 pub use metrics::Metrics;
+pub use tenants::observe_tenants;
 pub(crate) use trace::{inject, request_span};
 
 use opentelemetry::KeyValue;
@@ -14,7 +16,9 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider};
 use std::time::Duration;
-use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, filter_fn};
+use tracing::subscriber::Interest;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, dynamic_filter_fn, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
@@ -106,8 +110,20 @@ impl Telemetry {
             .with_writer(lines.writer())
             .with_filter(filter.and(logged));
         let sent = traces.as_ref().map(|provider| {
-            let ours = filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("tollgate"))
-                .with_max_level_hint(LevelFilter::INFO);
+            // A request's span is of a trace that is sent, or there is no span of its connection to be within.
+            let is_ours = |metadata: &Metadata<'_>| {
+                let is_shown = metadata.is_span() && *metadata.level() <= Level::INFO;
+                is_shown && metadata.target().starts_with("tollgate")
+            };
+            let of_a_trace = dynamic_filter_fn(move |metadata, context| {
+                is_ours(metadata)
+                    && (metadata.target() == trace::TARGET || context.lookup_current().is_some())
+            });
+            let ours =
+                of_a_trace.with_max_level_hint(LevelFilter::INFO).with_callsite_filter(move |metadata| {
+                    if is_ours(metadata) { Interest::sometimes() } else { Interest::never() }
+                });
+            trace::send(options.sample);
             tracing_opentelemetry::layer().with_tracer(provider.tracer("tollgate")).with_filter(ours)
         });
         Registry::default().with(sent).with(logs).try_init().map_err(|_| TelemetryError::Twice)?;
@@ -137,10 +153,10 @@ fn provider(endpoint: &str, options: &TelemetryOptions) -> Result<SdkTracerProvi
         .with_service_name(options.service.clone())
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .build();
-    let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(options.sample)));
     let provider = SdkTracerProvider::builder()
         .with_span_processor(processor)
-        .with_sampler(sampler)
+        // What is not sent has no span.
+        .with_sampler(Sampler::AlwaysOn)
         .with_resource(resource)
         .build();
     Ok(provider)

@@ -87,6 +87,8 @@ pub struct Environment {
     pub log: Option<String>,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`: where traces go; none when they go nowhere.
     pub otlp_endpoint: Option<String>,
+    /// `OTEL_TRACES_SAMPLER_ARG`: which part of the traces that begin here is sent, 0 to 1; none for all.
+    pub traces_sent: Option<String>,
 }
 
 /// Does what the command line says.

@@ -8,7 +8,7 @@ pub use book::BookStartError;
 pub use reload::{ReloadError, Reloaded};
 
 use crate::config::{self, Config};
-use crate::house::{self, Common, HouseError, Loaded, LoadedApp, Trouble, blocking, read_schedule};
+use crate::house::{self, Common, HouseError, Loaded, LoadedApp, Papers, Trouble, blocking, read_schedule};
 use crate::memory;
 use crate::output::chain;
 use parking_lot::Mutex;
@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tollgate_runtime::{
     Backend, BucketSetting, COUNTS, Capacity, Compiler, Counters, Entry, Line, Name, NameError, Runtime,
     RuntimeOptions, Unit,
@@ -26,8 +26,9 @@ use tollgate_runtime::{
 use tollgate_server::{
     AuditBook, Check, Hour, LineHandler, ListenError, ListenerOptions, MemoryBuckets, Metrics, OnRecord,
     Outbound, OutboundOptions, Running, Server, ServerOptions, ServerParts, SqliteBuckets, SqliteError,
-    StoreLimits, Stores, TlsFiles, UsageTotals, gates_check, line_status,
+    StoreLimits, Stores, TlsFiles, UsageTotals, gates_check, line_status, observe_tenants,
 };
+use tollgate_trust::TrustRoot;
 
 /// Why a host does not start.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,8 @@ struct Shared {
     book: Arc<AuditBook>,
     stores: Arc<Stores>,
     state: Mutex<State>,
+    /// The trust file as it was when it was last looked at while a reload was under way.
+    trust_seen: Mutex<Option<TrustRoot>>,
     /// One reload at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -85,6 +88,8 @@ struct State {
     config: Arc<Config>,
     apps: Vec<LoadedApp>,
     troubles: Vec<Trouble>,
+    /// What runs was signed with.
+    papers: Vec<Papers>,
     /// Why the newest file was not taken.
     reload_failure: Option<String>,
 }
@@ -130,13 +135,16 @@ pub async fn start(config: Config, compiler: Compiler) -> Result<RunningHost, St
     let common = Arc::new(blocking(move || Common::read(&read)).await??);
     let metrics = Arc::new(Metrics::new());
     let book = book::open(&config, &common, &runtime, on_record(&metrics, &stores)).await?;
-    let Loaded { house, apps, troubles } = house::load(&runtime, &config).await?;
+    let Loaded { house, apps, troubles, papers } = house::load(&runtime, &config).await?;
     troubles.iter().for_each(house::Trouble::log);
     let line = Line::new(house, book.clone());
     observe(&metrics, &line);
-    let state = Mutex::new(State { config: config.clone(), apps, troubles, reload_failure: None });
-    let shared = Arc::new(Shared { runtime, line, book, stores, state, turn: tokio::sync::Mutex::default() });
+    observe_tenants(&metrics, &line);
+    let state = Mutex::new(State { config: config.clone(), apps, troubles, papers, reload_failure: None });
+    let (trust_seen, turn) = (Mutex::default(), tokio::sync::Mutex::default());
+    let shared = Arc::new(Shared { runtime, line, book, stores, state, trust_seen, turn });
     shared.forget_idle_counts(&config).await;
+    shared.count_the_hour().await;
     let server = Server::start(server_options(&config), shared.parts(metrics))?;
     Ok(RunningHost { shared, server, _scratch: scratch })
 }
@@ -254,6 +262,20 @@ impl Shared {
         status
     }
 
+    /// What tenants used in this hour before this process began is used.
+    async fn count_the_hour(&self) {
+        let Some(sqlite) = self.stores.sqlite() else { return };
+        let hour = Hour::of(SystemTime::now());
+        match sqlite.usage_book().of_hour(hour).await {
+            Ok(used) => {
+                used.iter().for_each(|(tenant, sums)| self.runtime.count_earlier(tenant, hour.0, sums.gas));
+            }
+            Err(error) => {
+                tracing::error!(target: "tollgate::store", error = chain(&error), "the gas of this hour is counted anew");
+            }
+        }
+    }
+
     /// Lets counts go once nothing can be owed on them: a caller who invents a new key for each request fills no
     /// store.
     async fn forget_idle_counts(&self, config: &Config) {
@@ -328,12 +350,25 @@ impl RunningHost {
     /// # Errors
     /// Why it was not taken; the old one is in force.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
-        self.shared.reload().await
+        self.shared.reload(self.server.certificates()).await
+    }
+
+    /// Looks at the trust file, and takes out of service at once what may not run by it any more, without waiting for a
+    /// reload that is under way and may have much to compile. Requests under way end. What two looks in a row have not
+    /// seen does not count yet.
+    pub async fn look_at_trust(&self) {
+        self.shared.look_at_trust().await;
     }
 
     /// Stops: takes no more connections, lets requests end, at most for the configured time, and closes the book.
     /// Returns whether every request came to its end.
     pub async fn drain(&self) -> bool {
-        self.server.drain().await
+        let whole = self.server.drain().await;
+        if let Some(sqlite) = self.shared.stores.sqlite()
+            && let Err(error) = sqlite.usage_book().flush().await
+        {
+            tracing::error!(target: "tollgate::store", error = chain(&error), "sums of this hour are lost");
+        }
+        whole
     }
 }

@@ -15,6 +15,7 @@ pub use cloudflare::{OriginOf, cloudflare};
 pub use edge::{EdgeError, fastly};
 
 use crate::config::Config;
+use crate::output::chain;
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -23,11 +24,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tollgate_runtime::{
-    GateParts, House, MAX_COMPONENT_BYTES, Name, RouteError, Runtime, Schedule, ScheduleError,
+    GateParts, House, MAX_COMPONENT_BYTES, Manifest, Name, RouteError, Runtime, Schedule, ScheduleError,
 };
 use tollgate_trust::file::FileError;
 use tollgate_trust::root::TrustFileError;
-use tollgate_trust::{TrustRoot, Verified, verify_file};
+use tollgate_trust::{Envelope, TrustRoot, Verified, still_trusted, verify_file};
 
 /// Tenants that are worked on at the same time. Each holds the bytes of its components for that long.
 const LOADED_AT_ONCE: usize = 8;
@@ -126,6 +127,37 @@ pub struct LoadedApp {
     pub places: Vec<String>,
 }
 
+/// What something that runs was signed with.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Papers {
+    /// `app` or `tenant`, as in a [`Trouble`].
+    kind: &'static str,
+    name: String,
+    envelope: Envelope,
+    at: Manifest,
+}
+
+impl Papers {
+    /// Whether one of these says that they are not trusted.
+    pub(crate) fn are_refused(&self, troubles: &[Trouble]) -> bool {
+        let is_this = |trouble: &Trouble| (trouble.kind, &trouble.name) == (self.kind, &self.name);
+        troubles.iter().any(|trouble| trouble.untrusted && is_this(trouble))
+    }
+
+    /// What is wrong with them by this trust file, if something is.
+    pub(crate) fn trouble(&self, root: &TrustRoot, now: Timestamp) -> Option<Trouble> {
+        let refused = still_trusted(&self.envelope, root, now).err()?;
+        Some(Trouble {
+            kind: self.kind,
+            name: self.name.clone(),
+            reason: chain(&refused),
+            file: self.at.file.clone(),
+            key: self.at.table.clone(),
+            untrusted: true,
+        })
+    }
+}
+
 /// A configuration, loaded.
 pub struct Loaded {
     /// The house.
@@ -134,6 +166,8 @@ pub struct Loaded {
     pub apps: Vec<LoadedApp>,
     /// What was not taken in.
     pub troubles: Vec<Trouble>,
+    /// What the apps, and tenants' own policy engines, were signed with.
+    pub(crate) papers: Vec<Papers>,
 }
 
 /// Who may sign what, and the components that every tenant's gate is made of.
@@ -193,14 +227,16 @@ pub async fn load(runtime: &Arc<Runtime>, config: &Config) -> Result<Loaded, Hou
     let common = Arc::new(common);
     let all = (0..config.tenants.len()).map(|index| tenant::load(runtime, &common, &config, index));
     let (mut tenants, mut routes, mut apps, mut troubles) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut papers = Vec::new();
     let mut loading = stream::iter(all).buffered(LOADED_AT_ONCE);
     while let Some(loaded) = loading.next().await {
         tenants.extend(loaded.tenant);
         routes.extend(loaded.routes);
         apps.extend(loaded.apps);
         troubles.extend(loaded.troubles);
+        papers.extend(loaded.papers);
     }
-    Ok(Loaded { house: House::new(tenants, routes)?, apps, troubles })
+    Ok(Loaded { house: House::new(tenants, routes)?, apps, troubles, papers })
 }
 
 /// The gas schedule that a configuration names, or the one that is built in.

@@ -51,6 +51,9 @@ fn fingerprint(config: &Config) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     add(&mut hasher, &config.file);
     add(&mut hasher, &config.trust);
+    for path in config.host.tls.iter().flat_map(|tls| [&tls.cert, &tls.key]) {
+        add(&mut hasher, path);
+    }
     for tenant in &config.tenants {
         if let PolicyText::File(path) = &tenant.policy.text {
             add(&mut hasher, path);

@@ -138,6 +138,11 @@ impl Account {
         Err(GasSpent { gas: self.gas_used(), seconds_left: self.gas.seconds_left(now) })
     }
 
+    /// Adds gas of an hour that is no request's of this process.
+    pub(crate) fn count_earlier(&self, hour: u64, gas: u64) {
+        self.gas.add(hour, gas);
+    }
+
     /// Adds what one request took.
     pub(crate) fn spend(&self, one: Spent) {
         // It has been used, whether or not so much was left.

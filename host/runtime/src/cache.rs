@@ -13,18 +13,17 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 /// Tells apart what several threads write at the same time.
 static WRITES: AtomicU64 = AtomicU64::new(0);
 
-/// A disk that is given many megabytes to sync at once keeps everybody else's records waiting until it has them; one that
-/// is given little, again and again, does so, too. So it gets little at a time, and rests for longer than that took.
-const SYNCED_AT_ONCE: usize = 256 << 10;
-const RESTS: u32 = 3;
-const LONGEST_REST: Duration = Duration::from_millis(50);
+/// A disk that is given many megabytes at once keeps everybody else's records waiting until it has them. So it gets
+/// little at a time, and rests after that.
+const WRITTEN_AT_ONCE: usize = 256 << 10;
+const REST: Duration = Duration::from_millis(5);
 
 const KEY_FILE: &str = "mac.key";
 const CONTEXT: &str = "tollgate compile cache v1";
@@ -85,17 +84,10 @@ impl CompileCache {
         self.load(engine, &self.path(engine, salt, bytes))
     }
 
-    /// Keeps a component's code, and loads it. Blocks.
-    pub(crate) fn keep(
-        &self,
-        engine: &Engine,
-        salt: &[u8],
-        bytes: &[u8],
-        code: &[u8],
-    ) -> Result<Component, CacheError> {
-        let path = self.path(engine, salt, bytes);
-        self.store(&path, code).map_err(|source| CacheError::Io { path: path.clone(), source })?;
-        native::map_code(engine, &path).map_err(CacheError::Compile)
+    /// An entry for a component's code, still to be written.
+    pub(crate) fn entry(&self, engine: &Engine, salt: &[u8], bytes: &[u8], code: Vec<u8>) -> Unwritten {
+        let mac = blake3::keyed_hash(&self.key, &code);
+        Unwritten { path: self.path(engine, salt, bytes), code, mac }
     }
 
     fn path(&self, engine: &Engine, salt: &[u8], bytes: &[u8]) -> PathBuf {
@@ -115,16 +107,39 @@ impl CompileCache {
             .ok()
     }
 
-    fn store(&self, path: &Path, code: &[u8]) -> io::Result<()> {
-        write_private(path, code)?;
-        let mac = self.mac(path)?;
-        write_private(&mac_path(path), mac.as_bytes())
-    }
-
     fn mac(&self, path: &Path) -> io::Result<blake3::Hash> {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update_reader(File::open(path)?)?;
         Ok(hasher.finalize())
+    }
+}
+
+/// An entry that is not on disk yet.
+pub(crate) struct Unwritten {
+    path: PathBuf,
+    code: Vec<u8>,
+    mac: blake3::Hash,
+}
+
+impl Unwritten {
+    /// Writes it. Blocks, mostly resting; nothing is synced: an entry that a power cut tears has a wrong MAC, and is
+    /// compiled anew, while each sync would have the file system commit, and everybody's records wait for that.
+    pub(crate) fn write(self) -> Result<Written, CacheError> {
+        let Self { path, code, mac } = self;
+        let written =
+            write_private(&path, &code).and_then(|_| write_private(&mac_path(&path), mac.as_bytes()));
+        written.map_err(|source| CacheError::Io { path: path.clone(), source })?;
+        Ok(Written(path))
+    }
+}
+
+/// An entry that this process has written.
+pub(crate) struct Written(PathBuf);
+
+impl Written {
+    /// Loads it.
+    pub(crate) fn load(&self, engine: &Engine) -> Result<Component, CacheError> {
+        native::map_code(engine, &self.0).map_err(CacheError::Compile)
     }
 }
 
@@ -150,10 +165,10 @@ fn mac_path(path: &Path) -> PathBuf {
     path.with_extension("mac")
 }
 
-/// Written beside its place, synced, then renamed: an entry is whole or not there.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Written beside its place, then renamed: where the system goes on, it is whole or not there. Returns the file.
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let beside = path.with_extension(format!("{}-{}.tmp", std::process::id(), WRITES.fetch_add(1, Relaxed)));
-    let written = write_in_parts(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    let written = write_in_parts(&beside, bytes).and_then(|file| fs::rename(&beside, path).map(|()| file));
     if written.is_err() {
         // It may be why there is no room.
         let _ = fs::remove_file(&beside);
@@ -169,17 +184,27 @@ fn left_over(path: &Path) -> bool {
     process.is_some_and(|id| id == std::process::id() || !Path::new(&format!("/proc/{id}")).exists())
 }
 
-fn write_in_parts(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_in_parts(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    for (number, part) in bytes.chunks(SYNCED_AT_ONCE).enumerate() {
-        if number > 0 {
-            let began = Instant::now();
-            file.sync_data()?;
-            thread::sleep((began.elapsed() * RESTS).min(LONGEST_REST));
-        }
+    let mut offset = 0;
+    for part in bytes.chunks(WRITTEN_AT_ONCE) {
         file.write_all(part)?;
+        begin_writing(&file, offset);
+        offset += part.len() as u64;
+        if offset < bytes.len() as u64 {
+            thread::sleep(REST);
+        }
     }
-    file.sync_all()
+    Ok(file)
+}
+
+/// Has the system begin to write what stands in a file from here on, and waits for nothing. That its pages need not be
+/// kept is the smaller part of this advice.
+fn begin_writing(file: &File, offset: u64) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::fs::fadvise(file, offset, None, rustix::fs::Advice::DontNeed);
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, offset);
 }
 
 fn read_or_make_key(path: &Path) -> Result<[u8; 32], CacheError> {
@@ -194,7 +219,12 @@ fn read_or_make_key(path: &Path) -> Result<[u8; 32], CacheError> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             getrandom::fill(&mut key).map_err(|error| io(io::Error::other(error.to_string())))?;
-            write_private(path, &key).map_err(io)?;
+            // Half a key would be no key, and zeros would be everybody's: here it is worth the wait.
+            let directory = || File::open(path.parent().unwrap_or(path))?.sync_all();
+            write_private(path, &key)
+                .and_then(|file| file.sync_all())
+                .and_then(|()| directory())
+                .map_err(io)?;
         }
         Err(error) => return Err(io(error)),
     }

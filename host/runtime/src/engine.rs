@@ -85,7 +85,7 @@ pub(crate) fn compile_only(
 }
 
 /// Everything that decides what code is made.
-fn config(kind: EngineKind, operators: &Operators) -> Config {
+pub(crate) fn config(kind: EngineKind, operators: &Operators) -> Config {
     let mut config = Config::new();
     if kind == EngineKind::Apps {
         config.consume_fuel(true).operator_cost(operators.cost());

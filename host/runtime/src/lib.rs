@@ -55,12 +55,37 @@ mod turns;
 mod wire;
 mod workers;
 
-/// What the fuzz targets ask of the line's steps. No promise is made of it.
+/// What fuzz targets, benchmarks and the tests of gas ask of single steps. No promise is made of it.
 #[doc(hidden)]
 pub mod doors {
-    use crate::{Client, Facts, House, Peer, Route, facts, wire};
+    use crate::bindings::admission::Ending;
+    use crate::{
+        Client, Entry, Facts, Gate, House, Outcome, Peer, Permit, Route, Schedule, engine, facts, record,
+        wire,
+    };
     use http::Method;
     use http::request::Parts;
+
+    /// Settles what a permit let in, as a run does that took nothing; with figures and words as a record has them.
+    ///
+    /// # Errors
+    /// What the gate said.
+    pub async fn settle(
+        gate: &Gate,
+        facts: &Facts,
+        permit: Permit,
+        limits: Vec<(String, u64, u64)>,
+        metadata: Vec<(String, String)>,
+    ) -> Result<Entry, String> {
+        let Permit { policies, charges, .. } = permit;
+        let ending = record::ending(Outcome::Answered(200), policies);
+        gate.settle(facts, &Ending { charges, limits, metadata, ..ending }).await
+    }
+
+    /// How code is made for apps, by the shipped schedule.
+    pub fn engine_of_apps() -> wasmtime::Config {
+        engine::config(engine::EngineKind::Apps, Schedule::default().operators())
+    }
 
     /// The one spelling of a path; what is wrong with it otherwise.
     pub fn read_path(text: &str) -> Result<String, &'static str> {

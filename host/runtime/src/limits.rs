@@ -137,8 +137,8 @@ pub struct TenantTotals {
     pub instances: u64,
     /// Bytes that outgoing requests and their responses move in each hour of UTC. Counted from the start of the host.
     pub egress_bytes_per_hour: u64,
-    /// Gas that its requests use in each hour of UTC. Counted from the start of the host, when a request ends: those
-    /// that run when it is spent go on, each within its own gas.
+    /// Gas that its requests use in each hour of UTC, counted when a request ends: those that run when it is spent go on,
+    /// each within its own gas. A host without a state directory counts from its start.
     pub gas_per_hour: u64,
     /// Bytes that its key-value stores hold together: keys, values, and something for each entry.
     pub storage_bytes: u64,

@@ -348,10 +348,13 @@ impl Runtime {
         }
         let code = self.compiler.compile(kind, self.schedule.operators(), bytes.clone()).await;
         let code = code.map_err(|error| failed(error.into()))?;
-        let this = self.clone();
-        let kept = self.aside(move || this.cache.keep(&engine, &salt, &bytes, &code));
-        let component = kept.await.map_err(|_| stopped())?.map_err(failed)?;
-        Ok(self.share(kind, digest, component))
+        let (this, known) = (self.clone(), engine.clone());
+        let entry = self.aside(move || this.cache.entry(&known, &salt, &bytes, code));
+        let entry = entry.await.map_err(|_| stopped())?;
+        let written =
+            self.background.write(|| entry.write()).await.map_err(|_| stopped())?.map_err(failed)?;
+        let component = self.aside(move || written.load(&engine)).await.map_err(|_| stopped())?;
+        Ok(self.share(kind, digest, component.map_err(failed)?))
     }
 
     /// The code under this digest, if it is in use already.

@@ -179,6 +179,15 @@ impl Runtime {
         account
     }
 
+    /// Counts gas that a tenant's requests took before this process began, in this hour since the Unix epoch, if the
+    /// tenant is served here.
+    pub fn count_earlier(&self, tenant: &Name, hour: u32, gas: u64) {
+        let account = self.accounts.lock().get(tenant).and_then(Weak::upgrade);
+        if let Some(account) = account {
+            account.count_earlier(hour.into(), gas);
+        }
+    }
+
     /// The gas schedule in force.
     pub fn schedule(&self) -> &Schedule {
         &self.schedule

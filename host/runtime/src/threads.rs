@@ -64,6 +64,8 @@ pub(crate) struct Background {
     carrying: OnceLock<Option<Runtime>>,
     /// One thread, and more while there is something to load.
     loading: Option<Runtime>,
+    /// One thread of the priority that this process began with.
+    writing: Option<Runtime>,
     /// What this process began with.
     nice: i32,
 }
@@ -75,7 +77,11 @@ impl Background {
         builder.worker_threads(1).max_blocking_threads(LOADED_AT_ONCE).enable_all();
         builder.thread_name("tollgate-loading");
         builder.on_thread_start(of_lowest_priority);
-        Ok(Self { carrying: OnceLock::new(), loading: Some(builder.build()?), nice })
+        let loading = Some(builder.build()?);
+        // Its thread starts now, from this one.
+        let writing =
+            Builder::new_multi_thread().worker_threads(1).thread_name("tollgate-writing").build()?;
+        Ok(Self { carrying: OnceLock::new(), loading, writing: Some(writing), nice })
     }
 
     /// Where a tenant's requests are carried; none for where everybody's are.
@@ -117,6 +123,18 @@ impl Background {
             None => tokio::task::spawn_blocking(work).await,
         }
     }
+
+    /// Writes what was loaded, on a thread that is not of low priority: a file system has whoever is about to commit wait
+    /// for all that are in the middle of a change, and one that others go before may be there for long.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        match &self.writing {
+            Some(writing) => writing.spawn(async { work() }).await,
+            None => tokio::task::spawn_blocking(work).await,
+        }
+    }
 }
 
 /// Makes this thread one that gets what is left. Where everything is taken, that is a hundredth of a core: what it does
@@ -138,7 +156,8 @@ fn of_lower_priority(nice: i32) {
 impl Drop for Background {
     fn drop(&mut self) {
         // Nothing here waits for a run that is still under way: whoever stops a host has waited before.
-        for runtime in [self.carrying.take().flatten(), self.loading.take()].into_iter().flatten() {
+        let all = [self.carrying.take().flatten(), self.loading.take(), self.writing.take()];
+        for runtime in all.into_iter().flatten() {
             runtime.shutdown_background();
         }
     }
@@ -163,6 +182,7 @@ mod tests {
             (getpriority_process(None).unwrap(), from_there.await.unwrap())
         });
         assert_eq!(carried.await.unwrap(), (lower, lower));
+        assert_eq!(background.write(|| getpriority_process(None).unwrap()).await.unwrap(), own);
         assert_eq!(getpriority_process(None).unwrap(), own);
     }
 

@@ -37,4 +37,4 @@ pub use package::PackageName;
 pub use root::{KeyName, TrustRoot};
 pub use sign::{countersign, sign};
 pub use statement::Release;
-pub use verify::{Refused, Verified, verify};
+pub use verify::{Refused, Verified, still_trusted, verify};

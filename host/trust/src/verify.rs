@@ -26,6 +26,7 @@ pub struct Verified {
     blake3: Blake3,
     release: Release,
     signers: Vec<KeyName>,
+    envelope: Envelope,
 }
 
 impl Verified {
@@ -51,6 +52,12 @@ impl Verified {
     #[must_use]
     pub fn release(&self) -> &Release {
         &self.release
+    }
+
+    /// What they were signed with, to be asked about again when whom one trusts has changed: see [`still_trusted`].
+    #[must_use]
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
     }
 
     /// The keys whose signatures counted, sorted by name: at least as many as the threshold.
@@ -231,6 +238,29 @@ pub fn verify(
     now: Timestamp,
 ) -> Result<Verified, Refused> {
     let bytes = component.into();
+    let (statement, signers) = examine(envelope, root, now)?;
+    let (sha256, blake3) = statement
+        .match_bytes(&bytes)
+        .map_err(|mismatch| Refused::Changed { subject: statement.release.subject(), mismatch })?;
+    let (release, envelope) = (statement.release, envelope.clone());
+    Ok(Verified { bytes, sha256, blake3, release, signers, envelope })
+}
+
+/// Whether what was loaded with this envelope may still be, by this trust root and at this time. Its bytes are those
+/// that were verified then, so they are not needed again.
+///
+/// # Errors
+/// Why it may not.
+pub fn still_trusted(envelope: &Envelope, root: &TrustRoot, now: Timestamp) -> Result<(), Refused> {
+    examine(envelope, root, now).map(drop)
+}
+
+/// What enough keys that may say so say.
+fn examine(
+    envelope: &Envelope,
+    root: &TrustRoot,
+    now: Timestamp,
+) -> Result<(Statement, Vec<KeyName>), Refused> {
     let signed_by = signing_keys(envelope, root);
     if signed_by.is_empty() {
         return Err(Refused::Untrusted { signatures: envelope.signatures().len() });
@@ -244,10 +274,7 @@ pub fn verify(
         let what = Limited::Release(statement.release.subject());
         return Err(Refused::OutsideValidity { what, validity, now });
     }
-    let (sha256, blake3) = statement
-        .match_bytes(&bytes)
-        .map_err(|mismatch| Refused::Changed { subject: statement.release.subject(), mismatch })?;
-    Ok(Verified { bytes, sha256, blake3, release: statement.release, signers })
+    Ok((statement, signers))
 }
 
 /// The keys of the trust file that signed the envelope, each once, in the order of the file.

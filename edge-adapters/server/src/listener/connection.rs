@@ -5,7 +5,7 @@ use super::gauge::Gauges;
 use super::refusal::TIMED_OUT;
 use super::service::{Activity, Requests};
 use super::stream::{Cut, Guarded, OverTcp};
-use super::{Handler, ListenerOptions};
+use super::{Certificate, Handler, ListenerOptions};
 use bytes::Bytes;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -17,7 +17,6 @@ use std::time::Duration;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tollgate_runtime::Peer;
 
@@ -28,7 +27,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(super) struct Server {
     pub(super) options: ListenerOptions,
     pub(super) handler: Arc<dyn Handler>,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Arc<Certificate>>,
     pub(super) gauges: Arc<Gauges>,
     pub(super) drain: CancellationToken,
     pub(super) cut: CancellationToken,
@@ -50,8 +49,8 @@ impl Server {
             tracing::debug!(target: "tollgate::listener", %error, "no-delay can't be set");
         }
         match &self.tls {
-            Some(acceptor) => {
-                let handshake = timeout(self.options.handshake, acceptor.accept(tcp));
+            Some(certificate) => {
+                let handshake = timeout(self.options.handshake, certificate.acceptor().accept(tcp));
                 let Some(Ok(Ok(stream))) = self.unless_draining(handshake).await else {
                     self.gauges.handshakes_failed.fetch_add(1, Relaxed);
                     return;

@@ -1,5 +1,6 @@
 //! The certificate that a listener shows.
 
+use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -39,9 +40,46 @@ pub enum TlsError {
     },
 }
 
+/// A certificate that a listener shows, and that can be renewed while it does.
+pub struct Certificate {
+    files: TlsFiles,
+    shown: RwLock<TlsAcceptor>,
+}
+
+/// What a certificate's files hold now.
+pub struct Renewal(TlsAcceptor);
+
+impl Certificate {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Any [`TlsError`].
+    pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
+        let shown = RwLock::new(files.read()?);
+        Ok(Self { files, shown })
+    }
+
+    /// Reads the files again, and goes on to show what they held before.
+    ///
+    /// # Errors
+    /// Any [`TlsError`].
+    pub fn read(&self) -> Result<Renewal, TlsError> {
+        self.files.read().map(Renewal)
+    }
+
+    /// Shows this from the next handshake on. Connections that there are stay as they are.
+    pub fn renew(&self, renewal: Renewal) {
+        *self.shown.write() = renewal.0;
+    }
+
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        self.shown.read().clone()
+    }
+}
+
 impl TlsFiles {
     /// Reads both, for TLS 1.2 and 1.3, with HTTP/2 and HTTP/1.1 on offer.
-    pub(super) fn load(&self) -> Result<TlsAcceptor, TlsError> {
+    fn read(&self) -> Result<TlsAcceptor, TlsError> {
         let file = |what, file: &PathBuf| {
             let file = file.clone();
             move |cause| TlsError::File { what, file, cause }

@@ -95,6 +95,13 @@ impl Database {
     ) -> Result<BTreeMap<Hour, UsageTotals>, BucketError> {
         self.readers.run(move |connection| read::usage(connection, &tenant, first, last)).await
     }
+
+    pub(super) async fn read_usage_of_hour(
+        &self,
+        hour: Hour,
+    ) -> Result<BTreeMap<Name, UsageTotals>, BucketError> {
+        self.readers.run(move |connection| read::usage_of_hour(connection, hour)).await
+    }
 }
 
 /// All stores in one database file.

@@ -103,6 +103,14 @@ impl UsageBook {
         self.flush().await?;
         self.0.read_usage(tenant.clone(), first, last).await
     }
+
+    /// What each tenant used in one hour, as far as that is on disk.
+    ///
+    /// # Errors
+    /// [`BucketError::Backend`] when the database can't be read.
+    pub async fn of_hour(&self, hour: Hour) -> Result<BTreeMap<Name, UsageTotals>, BucketError> {
+        self.0.read_usage_of_hour(hour).await
+    }
 }
 
 impl From<SqliteError> for BucketError {

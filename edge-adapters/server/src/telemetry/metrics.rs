@@ -3,6 +3,7 @@
 
 use dashmap::DashSet;
 use parking_lot::Mutex;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -107,6 +108,11 @@ impl Metrics {
         let gauge = Gauge::default();
         self.registry.lock().register(name, help, gauge.clone());
         self.read.lock().push((gauge, Box::new(read)));
+    }
+
+    /// Adds figures that tell themselves whenever the metrics are read.
+    pub(super) fn collect(&self, figures: Box<dyn Collector>) {
+        self.registry.lock().register_collector(figures);
     }
 
     /// Counts a request by its record.

@@ -9,6 +9,7 @@ use crate::watch::Watch;
 use clap::Args;
 use serde::Serialize;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
@@ -35,7 +36,8 @@ SIGTERM and SIGINT let running requests end, at most for `host.drain`; a second 
 
 Environment:
   TOLLGATE_LOG                 what is logged, such as `debug` or `info,tollgate::gate=debug` [default: info]
-  OTEL_EXPORTER_OTLP_ENDPOINT  where traces go, over OTLP/HTTP [default: nowhere]";
+  OTEL_EXPORTER_OTLP_ENDPOINT  where traces go, over OTLP/HTTP [default: nowhere]
+  OTEL_TRACES_SAMPLER_ARG      which part of the traces that begin here is sent, 0 to 1 [default: 1]";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -93,8 +95,16 @@ async fn serve(
 ) -> Result<(), Failure> {
     let defaults = TelemetryOptions::default();
     let filter = environment.log.unwrap_or_else(|| defaults.filter.clone());
-    let _telemetry =
-        Telemetry::start(&TelemetryOptions { filter, otlp: environment.otlp_endpoint, ..defaults })?;
+    let otlp = environment.otlp_endpoint;
+    let sample = match environment.traces_sent.filter(|_| otlp.is_some()) {
+        Some(text) => text.parse().map_err(|_| {
+            Failure::new(format!(
+                "`OTEL_TRACES_SAMPLER_ARG` is `{text}`, and a part is from 0 to 1, such as 0.1"
+            ))
+        })?,
+        None => defaults.sample,
+    };
+    let _telemetry = Telemetry::start(&TelemetryOptions { filter, otlp, sample, ..defaults })?;
     // Before the host starts, so that a signal while it loads is not lost.
     let mut signals = Signals::new()?;
     let host = tokio::select! {
@@ -103,11 +113,17 @@ async fn serve(
     };
     announce(&host, json, output)?;
     attend(&host, &mut signals).await;
+    let drain = host.config().host.drain;
+    tracing::info!(target: "tollgate::host", ?drain, "told to stop: no more connections, and requests come to their end");
     tokio::select! {
         whole = host.drain() => {
+            tracing::info!(target: "tollgate::host", whole, "stopped");
             if whole { Ok(()) } else { Err(Failure::new("some requests were cut short: they ran longer than `host.drain`")) }
         }
-        () = signals.stop() => Err(Failure::new("a second signal cut running requests short")),
+        () = signals.stop() => {
+            tracing::warn!(target: "tollgate::host", "told to stop a second time: what runs is cut short");
+            Err(Failure::new("a second signal cut running requests short"))
+        }
     }
 }
 
@@ -147,9 +163,17 @@ async fn attend(host: &RunningHost, signals: &mut Signals) {
         if due {
             // Before, so that what changes meanwhile counts as a change. How it went is logged and recorded there.
             watch.tried(&host.config());
-            tokio::select! {
-                _ = host.reload() => {}
-                () = signals.stop() => return,
+            let mut reload = pin!(host.reload());
+            loop {
+                tokio::select! {
+                    _ = &mut reload => break,
+                    // Much may have to be compiled first; who is trusted no more does not wait for that.
+                    _ = looks.tick() => tokio::select! {
+                        () = host.look_at_trust() => {}
+                        () = signals.stop() => return,
+                    },
+                    () = signals.stop() => return,
+                }
             }
         }
     }

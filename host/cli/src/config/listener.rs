@@ -19,6 +19,8 @@ pub struct ListenerLimits {
     pub body_pause: Duration,
     /// How long the client may refuse to take what is sent to it.
     pub write_pause: Duration,
+    /// Bytes that the system may hold of a connection that are not read yet.
+    pub receive_bytes: usize,
     /// Bytes of a request's head.
     pub head_bytes: usize,
     /// Bytes of a request's target.
@@ -36,6 +38,7 @@ impl Default for ListenerLimits {
             head,
             body_pause,
             write_pause,
+            receive_bytes,
             head_bytes,
             target_bytes,
             headers,
@@ -48,6 +51,7 @@ impl Default for ListenerLimits {
             head,
             body_pause,
             write_pause,
+            receive_bytes,
             head_bytes,
             target_bytes,
             headers,
@@ -66,6 +70,7 @@ impl ListenerLimits {
             head: self.head,
             body_pause: self.body_pause,
             write_pause: self.write_pause,
+            receive_bytes: self.receive_bytes,
             head_bytes: self.head_bytes,
             target_bytes: self.target_bytes,
             headers: self.headers,
@@ -94,6 +99,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<ListenerLimits> {
     let head = time("head", default.head);
     let body_pause = time("body-pause", default.body_pause);
     let write_pause = time("write-pause", default.write_pause);
+    let receive_bytes = bytes("receive-bytes", default.receive_bytes, 64 << 10, 64 << 20);
     let head_bytes = bytes("head-bytes", default.head_bytes, 1 << 10, 1 << 20);
     let target_bytes = bytes("target-bytes", default.target_bytes, 256, 60 << 10);
     let headers = count("headers", default.headers, 10, 1_000);
@@ -104,6 +110,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<ListenerLimits> {
         head: head?,
         body_pause: body_pause?,
         write_pause: write_pause?,
+        receive_bytes: receive_bytes?,
         head_bytes: head_bytes?,
         target_bytes: target_bytes?,
         headers: headers?,

@@ -147,3 +147,61 @@ proptest! {
         }
     }
 }
+
+/// The blocks of `CONFIGURATION.md`, which together are one file.
+fn documented() -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../CONFIGURATION.md");
+    let text = std::fs::read_to_string(file).unwrap();
+    let blocks = text.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap());
+    blocks.collect()
+}
+
+#[test]
+fn the_reference_shows_what_the_defaults_are() {
+    let config = Config::parse(&documented(), Path::new("tollgate.toml")).unwrap();
+    let default = Host::default();
+    assert_eq!((config.host.listen, config.host.admin), (default.listen, default.admin));
+    assert_eq!((&config.host.listener, config.host.drain), (&default.listener, default.drain));
+    assert_eq!(config.host.capacity, default.capacity);
+    assert_eq!(config.audit.directory, Path::new("state/audit"));
+    let tenant = config.tenant("acme").unwrap();
+    assert_eq!(tenant.totals, tollgate_runtime::TenantTotals::default());
+    let app = &tenant.apps[0];
+    let limits = Limits { deadline: Duration::from_secs(2), ..Limits::default() };
+    assert_eq!(app.limits, limits);
+    assert!(matches!(app.mode, Mode::Serial { reuse: 100 }));
+}
+
+#[test]
+fn the_reference_has_every_key_that_is_read() {
+    let documented = documented();
+    let is_there = |key: &str| {
+        documented.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').any(|word| word == key)
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let sources = std::fs::read_dir(folder.join("config")).unwrap().map(|entry| entry.unwrap().path());
+    let sources =
+        sources.filter(|path| path.is_file() && !path.ends_with("tests.rs") && !path.ends_with("read.rs"));
+    let mut keys = Vec::new();
+    for source in sources.chain([folder.join("config.rs")]) {
+        let text = std::fs::read_to_string(source).unwrap();
+        let text = text.split("mod tests {").next().unwrap();
+        for call in [
+            ".get(\"",
+            ".require(\"",
+            ".section(\"",
+            ".named(\"",
+            "count(\"",
+            "bytes(\"",
+            "time(\"",
+            "part(\"",
+            "    (\"",
+        ] {
+            let found = text.split(call).skip(1).filter_map(|rest| rest.split('"').next());
+            keys.extend(found.map(str::to_owned));
+        }
+    }
+    assert!(keys.len() > 90, "{keys:?}");
+    let missing: Vec<_> = keys.iter().filter(|key| !is_there(key)).collect();
+    assert!(missing.is_empty(), "CONFIGURATION.md says nothing of {missing:?}");
+}

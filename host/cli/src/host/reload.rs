@@ -6,14 +6,20 @@
 
 use super::{Shared, State};
 use crate::config::{Config, ConfigError};
-use crate::house::{self, HouseError, Loaded, Trouble, read_schedule};
+use crate::house::{self, HouseError, Loaded, Papers, Trouble, read_schedule};
 use crate::output::chain;
+use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tollgate_runtime::{Actor, ActorKind, Book, Entry, Name, Outcome, Usage};
+use tollgate_server::{Certificate, TlsError};
+use tollgate_trust::TrustRoot;
 
 /// The action under which reloads are in the audit log.
-const ACTION: &str = "admin.reload";
+const RELOAD: &str = "admin.reload";
+
+/// The action under which it is there that something was taken out of service.
+const WITHDRAWAL: &str = "admin.withdraw";
 
 /// The longest reason that goes into a record, in bytes.
 const MAX_REASON_BYTES: usize = 1_000;
@@ -36,6 +42,9 @@ pub enum ReloadError {
     /// A section that is read at start only has changed.
     #[error("[{0}] has changed, and it is read at start only: restart the host to take it, or put it back")]
     Restart(&'static str),
+    /// The certificate that clients are shown can't be used.
+    #[error(transparent)]
+    Certificate(#[from] TlsError),
     /// What all tenants need is not fit.
     #[error(transparent)]
     House(#[from] HouseError),
@@ -54,6 +63,7 @@ impl ReloadError {
         match self {
             Self::Config(_) => "bad-configuration",
             Self::Restart(_) => "needs-restart",
+            Self::Certificate(_) => "bad-certificate",
             Self::House(_) => "bad-house",
             Self::Refused(_) => "app-refused",
         }
@@ -61,11 +71,18 @@ impl ReloadError {
 }
 
 impl Shared {
-    pub(super) async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
+    pub(super) async fn reload(
+        self: &Arc<Self>,
+        certificates: Vec<Arc<Certificate>>,
+    ) -> Result<Reloaded, ReloadError> {
         let _turn = self.turn.lock().await;
+        // Before anything else is looked at: whatever is wrong with the rest, a key that is gone is gone.
+        if let Some(root) = self.trust_now().await {
+            self.heed(root).await;
+        }
         let this = self.clone();
         // Those who ask the host meanwhile go before all of it.
-        let taken = self.runtime.apart(async move { this.take().await }).await;
+        let taken = self.runtime.apart(async move { this.take(&certificates).await }).await;
         let result = taken.unwrap_or(Err(ReloadError::House(HouseError::Stopping)));
         let file = self.state.lock().config.file.display().to_string();
         let (outcome, reason) = match &result {
@@ -81,36 +98,96 @@ impl Shared {
                 (Outcome::Refused(error.code().to_owned()), reason)
             }
         };
-        if let Err(error) = self.book.settle(entry(file, outcome, reason)).await {
+        if let Err(error) = self.book.settle(entry(RELOAD, file, outcome, reason)).await {
             tracing::error!(target: "tollgate::reload", error = chain(&error), "the reload has no record");
         }
         result
     }
 
-    async fn take(&self) -> Result<Reloaded, ReloadError> {
+    async fn take(&self, certificates: &[Arc<Certificate>]) -> Result<Reloaded, ReloadError> {
         let before = self.state.lock().clone();
         let file = before.config.file.clone();
         let config = house::blocking(move || Config::read(&file)).await??;
         self.restart_needed(&before.config, &config)?;
-        let Loaded { house, apps, troubles } = house::load(&self.runtime, &config).await?;
+        let shown = certificates.to_vec();
+        let renewals =
+            house::blocking(move || shown.iter().map(|one| one.read()).collect::<Result<Vec<_>, _>>());
+        let renewals = renewals.await??;
+        let Loaded { house, apps, troubles, papers } = house::load(&self.runtime, &config).await?;
         let known = |trouble: &Trouble| {
             before.troubles.iter().any(|old| (old.kind, &old.name) == (trouble.kind, &trouble.name))
         };
         let mistakes: Vec<Trouble> =
             troubles.iter().filter(|trouble| !trouble.untrusted && !known(trouble)).cloned().collect();
         if !mistakes.is_empty() {
-            self.withdraw(&troubles);
+            self.withdraw(&mut self.state.lock(), &troubles);
             return Err(ReloadError::Refused(mistakes));
         }
         self.forget_idle_counts(&config).await;
-        self.line.replace(house);
         let reloaded = Reloaded { apps: apps.len(), troubles: troubles.clone() };
-        *self.state.lock() = State { config: Arc::new(config), apps, troubles, reload_failure: None };
+        {
+            let mut state = self.state.lock();
+            self.line.replace(house);
+            *state = State { config: Arc::new(config), apps, troubles, papers, reload_failure: None };
+        }
+        certificates.iter().zip(renewals).for_each(|(one, renewal)| one.renew(renewal));
+        // It was loaded by what the trust file said when that began.
+        if let Some(root) = self.trust_now().await {
+            self.heed(root).await;
+        }
         Ok(reloaded)
     }
 
-    /// Takes what is trusted no more out of the house that stays, whatever else is wrong with the new one.
-    fn withdraw(&self, troubles: &[Trouble]) {
+    /// The trust file as it is now; none if it can't be used, which is for a reload to tell.
+    async fn trust_now(&self) -> Option<TrustRoot> {
+        let file = self.state.lock().config.trust.clone();
+        house::blocking(move || TrustRoot::read(&file)).await.ok()?.ok()
+    }
+
+    /// Looks once, while a reload is under way. A file that is being written may be whole and only half of what was
+    /// meant, so it counts once two looks in a row have seen the same.
+    pub(super) async fn look_at_trust(&self) {
+        let Some(root) = self.trust_now().await else { return };
+        let before = self.trust_seen.lock().replace(root.clone());
+        if before.as_ref() == Some(&root) {
+            self.heed(root).await;
+        }
+    }
+
+    /// Takes what this trust file does not let run out of service, and records it.
+    async fn heed(&self, root: TrustRoot) {
+        let papers = self.state.lock().papers.clone();
+        let asked = house::blocking(move || {
+            let now = Timestamp::now();
+            let refused = |papers: Papers| papers.trouble(&root, now).map(|trouble| (papers, trouble));
+            papers.into_iter().filter_map(refused).collect::<Vec<_>>()
+        });
+        for trouble in self.take_out(asked.await.unwrap_or_default()) {
+            trouble.log();
+            let what = format!("{} {}", trouble.kind, trouble.name);
+            let outcome = Outcome::Refused("untrusted".to_owned());
+            if let Err(error) = self.book.settle(entry(WITHDRAWAL, what, outcome, trouble.reason)).await {
+                tracing::error!(target: "tollgate::reload", error = chain(&error), "a withdrawal has no record");
+            }
+        }
+    }
+
+    /// Takes out of the house what runs with these papers, and notes why; another reload may have replaced some of it
+    /// meanwhile. Returns what was taken out.
+    fn take_out(&self, refused: Vec<(Papers, Trouble)>) -> Vec<Trouble> {
+        let mut state = self.state.lock();
+        let runs = refused.into_iter().filter(|(papers, _)| state.papers.contains(papers));
+        let gone: Vec<Trouble> = runs.map(|(_, trouble)| trouble).collect();
+        if !gone.is_empty() {
+            self.withdraw(&mut state, &gone);
+            state.troubles.extend(gone.iter().cloned());
+        }
+        gone
+    }
+
+    /// Takes what is trusted no more out of the house that stays, whatever else is wrong with the new one. The state is
+    /// locked, so that no other house takes its place meanwhile.
+    fn withdraw(&self, state: &mut State, troubles: &[Trouble]) {
         let untrusted = |kind, name: &str| {
             troubles.iter().any(|trouble| trouble.untrusted && trouble.kind == kind && trouble.name == name)
         };
@@ -118,7 +195,8 @@ impl Shared {
             untrusted("tenant", tenant.as_str()) || untrusted("app", &format!("{tenant}/{app}"))
         };
         self.line.withdraw(gone);
-        self.state.lock().apps.retain(|app| !gone(&app.tenant, &app.name));
+        state.apps.retain(|app| !gone(&app.tenant, &app.name));
+        state.papers.retain(|papers| !papers.are_refused(troubles));
     }
 
     /// Refuses changes that only a restart can take.
@@ -136,8 +214,8 @@ impl Shared {
     }
 }
 
-/// The record of a reload.
-fn entry(file: String, outcome: Outcome, reason: String) -> Entry {
+/// The record of what the host did by itself.
+fn entry(action: &str, resource: String, outcome: Outcome, reason: String) -> Entry {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut id = [0_u8; 16];
     // Without randomness the time still tells one reload from another.
@@ -153,8 +231,8 @@ fn entry(file: String, outcome: Outcome, reason: String) -> Entry {
         time: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
         tenant: String::new(),
         actor: Actor { id: "host".into(), kind: ActorKind::Host, groups: Vec::new() },
-        action: ACTION.to_owned(),
-        resource: file,
+        action: action.to_owned(),
+        resource,
         outcome,
         client_address: String::new(),
         metadata: if reason.is_empty() { Vec::new() } else { vec![("reason".to_owned(), reason)] },

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use tollgate_runtime::{
     Backend, Bucket, BucketError, Buckets, Compiler, Name, Runtime, RuntimeOptions, Storage,
 };
-use tollgate_server::{LogKey, MemoryBuckets, Outbound, OutboundOptions, StoreLimits, Stores};
+use tollgate_server::{
+    Certificate, LogKey, MemoryBuckets, Outbound, OutboundOptions, StoreLimits, Stores, TlsFiles,
+};
 
 /// Checks everything that a configuration names: verifies, compiles, links and configures it, in a directory of its
 /// own that is gone afterwards, or with the host's own cache of compiled code if the code is to be kept. Returns what
@@ -40,12 +42,8 @@ async fn check_all(config: &Config, compiler: Compiler, keep_code: bool) -> Resu
         transport: Arc::new(Outbound::new(&OutboundOptions::default())?),
     })?;
     if let Some(tls) = &config.host.tls {
-        for (key, path) in [("host.tls.cert", &tls.cert), ("host.tls.key", &tls.key)] {
-            let opened = std::fs::File::open(path);
-            opened.map_err(|error| {
-                Failure::new(format!("`{key}`: `{}` can't be read: {error}", path.display()))
-            })?;
-        }
+        let files = TlsFiles { chain: tls.cert.clone(), key: tls.key.clone() };
+        Certificate::load(files).map_err(|error| Failure::new(format!("`host.tls`: {error}")))?;
     }
     let signer = LogKey::read(&config.audit.key, &config.audit.origin)
         .map_err(|error| Failure::new(format!("`audit.key`: {}", chain(&error))))?;

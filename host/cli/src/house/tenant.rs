@@ -1,6 +1,6 @@
 //! Loading one tenant: its gate, its apps and its routes.
 
-use super::{Common, HouseError, LoadedApp, Trouble};
+use super::{Common, HouseError, LoadedApp, Papers, Trouble};
 use crate::config::{self, Config, PolicyText};
 use crate::output::chain;
 use futures::stream::{self, StreamExt};
@@ -10,8 +10,8 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use tollgate_runtime::{App, AppSpec, Gate, GateSetting, Manifest, Name, Route, Runtime, Tenant};
-use tollgate_trust::Verified;
 use tollgate_trust::file::FileError;
+use tollgate_trust::{Envelope, Verified};
 
 /// The largest policy or entities file, in bytes.
 const MAX_POLICY_BYTES: usize = 4 << 20;
@@ -28,6 +28,7 @@ pub(super) struct LoadedTenant {
     pub(super) routes: Vec<Route>,
     pub(super) apps: Vec<LoadedApp>,
     pub(super) troubles: Vec<Trouble>,
+    pub(super) papers: Vec<Papers>,
 }
 
 /// Loads the tenant at `index` of the configuration.
@@ -51,7 +52,9 @@ pub(super) async fn load(
     let mut running: Vec<(Name, Arc<App>)> = Vec::new();
     for (name, at, result) in apps {
         match result {
-            Ok((shown, loaded_app)) => {
+            Ok((shown, envelope, loaded_app)) => {
+                let named = format!("{}/{name}", tenant.name);
+                loaded.papers.push(Papers { kind: "app", name: named, envelope, at });
                 loaded.apps.push(shown);
                 running.push((name, loaded_app));
             }
@@ -61,7 +64,10 @@ pub(super) async fn load(
         }
     }
     match gate {
-        Ok(gate) => {
+        Ok((gate, own)) => {
+            let named = tenant.name.to_string();
+            let papers = |envelope| Papers { kind: "tenant", name: named, envelope, at: gate_at };
+            loaded.papers.extend(own.map(papers));
             loaded.routes = tenant.routes.iter().map(|route| serve(tenant, route, &running)).collect();
             loaded.tenant = Some(Tenant {
                 name: tenant.name.clone(),
@@ -72,6 +78,7 @@ pub(super) async fn load(
         }
         Err(reason) => {
             loaded.apps.clear();
+            loaded.papers.clear();
             loaded.troubles.push(trouble("tenant", tenant.name.to_string(), reason, gate_at));
         }
     }
@@ -128,7 +135,7 @@ async fn load_app(
     tenant: &config::Tenant,
     app: &config::App,
     manifest: Manifest,
-) -> Result<(LoadedApp, Arc<App>), Reason> {
+) -> Result<(LoadedApp, Envelope, Arc<App>), Reason> {
     let verified = verify(runtime, common, &app.component).await?;
     let spec = AppSpec {
         tenant: tenant.name.clone(),
@@ -140,7 +147,7 @@ async fn load_app(
         manifest,
     };
     let loaded = runtime.load_app(verified.clone(), spec).await.map_err(|error| chain(&error))?;
-    Ok((shown(tenant, app, &verified, &loaded), loaded))
+    Ok((shown(tenant, app, &verified, &loaded), verified.envelope().clone(), loaded))
 }
 
 async fn load_gate(
@@ -149,7 +156,7 @@ async fn load_gate(
     config: &Config,
     tenant: &config::Tenant,
     manifest: Manifest,
-) -> Result<Arc<Gate>, Reason> {
+) -> Result<(Arc<Gate>, Option<Envelope>), Reason> {
     let own =
         match &tenant.policy.component {
             Some(path) => Some(verify(runtime, common, path).await.map_err(|reason| Reason {
@@ -170,7 +177,9 @@ async fn load_gate(
         backend: config.gate.store,
         manifest,
     };
-    Ok(runtime.load_gate(common.parts(own), setting).await.map_err(|error| chain(&error))?)
+    let envelope = own.as_ref().map(|own| own.envelope().clone());
+    let gate = runtime.load_gate(common.parts(own), setting).await.map_err(|error| chain(&error))?;
+    Ok((gate, envelope))
 }
 
 async fn verify(runtime: &Runtime, common: &Arc<Common>, path: &Path) -> Result<Verified, Reason> {

@@ -132,3 +132,124 @@ impl Body for Continued {
         hint
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use futures::channel::mpsc;
+    use http::HeaderMap;
+    use http_body_util::StreamBody;
+
+    type Feed = mpsc::UnboundedSender<Result<Frame<Bytes>, Error>>;
+
+    /// A guest's response, and what feeds its body.
+    fn fed(headers: &[(&str, &str)]) -> (Feed, Early) {
+        let (feed, frames) = mpsc::unbounded();
+        let response = headers
+            .iter()
+            .fold(Response::builder(), |response, (name, value)| response.header(*name, *value));
+        (feed, Early::of(response.body(StreamBody::new(frames).boxed_unsync()).unwrap()))
+    }
+
+    fn data(bytes: usize) -> Result<Frame<Bytes>, Error> {
+        Ok(Frame::data(Bytes::from(vec![7; bytes])))
+    }
+
+    fn take(early: &mut Early) -> bool {
+        early.take(&mut Context::from_waker(futures::task::noop_waker_ref()))
+    }
+
+    /// Bytes that went out in one piece.
+    fn whole(early: Early, over: bool, most: u64) -> Option<usize> {
+        match early.goes(over, most) {
+            GuestResponse::Whole(response) => Some(response.into_body().len()),
+            GuestResponse::Streams(_) => None,
+        }
+    }
+
+    /// What a client gets of a body that streams.
+    fn streamed(early: Early) -> Result<usize, Error> {
+        let GuestResponse::Streams(response) = early.goes(false, u64::MAX) else { panic!("it is whole") };
+        let collected = response.into_body().collect().now_or_never().expect("all of it is there");
+        collected.map(|body| body.to_bytes().len())
+    }
+
+    #[test]
+    fn what_is_all_there_when_the_run_is_over_goes_out_in_one_piece() {
+        for pieces in [&[][..], &[5], &[5, 6, 7]] {
+            let (feed, mut early) = fed(&[]);
+            pieces.iter().for_each(|bytes| feed.unbounded_send(data(*bytes)).unwrap());
+            drop(feed);
+            assert!(take(&mut early) && !take(&mut early));
+            assert_eq!(whole(early, true, 18), Some(pieces.iter().sum()));
+        }
+    }
+
+    #[test]
+    fn what_may_go_on_or_must_be_cut_streams() {
+        let (feed, mut early) = fed(&[]);
+        feed.unbounded_send(data(5)).unwrap();
+        assert!(take(&mut early));
+        assert_eq!(whole(early, true, 18), None, "its end has not come");
+
+        let ended = |headers: &[(&str, &str)], frames: Vec<Result<Frame<Bytes>, Error>>| {
+            let (feed, mut early) = fed(headers);
+            frames.into_iter().for_each(|frame| feed.unbounded_send(frame).unwrap());
+            drop(feed);
+            take(&mut early);
+            early
+        };
+        assert_eq!(whole(ended(&[], vec![data(5)]), false, 18), None, "the guest may do more");
+        assert_eq!(whole(ended(&[], vec![data(19)]), true, 18), None, "more than it may have");
+        assert_eq!(
+            whole(ended(&[("content-length", "6")], vec![data(5)]), true, 18),
+            None,
+            "less than it said"
+        );
+        assert_eq!(whole(ended(&[("content-length", "5")], vec![data(5)]), true, 18), Some(5));
+        let trailers = Ok(Frame::trailers(HeaderMap::new()));
+        assert_eq!(whole(ended(&[], vec![data(5), trailers]), true, 18), None, "trailers need a stream");
+        let failed = ended(&[], vec![data(5), Err(Error::InternalError(None))]);
+        assert_eq!(whole(failed, true, 18), None, "it failed");
+    }
+
+    #[test]
+    fn no_more_is_held_than_there_is_room_for() {
+        let (feed, mut early) = fed(&[]);
+        (0..100).for_each(|_| feed.unbounded_send(data(1)).unwrap());
+        drop(feed);
+        assert!(!take(&mut early));
+        assert_eq!(early.frames.len(), MOST_FRAMES);
+        assert_eq!(streamed(early).unwrap(), 100, "nothing of it is lost");
+
+        let (feed, mut early) = fed(&[]);
+        (0..3).for_each(|_| feed.unbounded_send(data(MOST_BYTES)).unwrap());
+        drop(feed);
+        assert!(!take(&mut early));
+        assert_eq!(early.bytes, 2 * MOST_BYTES, "the frame that goes past it is the last");
+        assert_eq!(streamed(early).unwrap(), 3 * MOST_BYTES);
+    }
+
+    #[test]
+    fn a_body_that_failed_is_never_whole_to_who_reads_it() {
+        let (feed, mut early) = fed(&[]);
+        feed.unbounded_send(data(5)).unwrap();
+        feed.unbounded_send(Err(Error::InternalError(None))).unwrap();
+        drop(feed);
+        take(&mut early);
+        assert!(streamed(early).is_err());
+    }
+
+    #[test]
+    fn what_streams_says_how_long_it_may_be() {
+        let (feed, mut early) = fed(&[]);
+        feed.unbounded_send(data(5)).unwrap();
+        take(&mut early);
+        let GuestResponse::Streams(response) = early.goes(false, u64::MAX) else { panic!("it is whole") };
+        let body = response.into_body();
+        assert_eq!((body.size_hint().lower(), body.size_hint().upper()), (5, None));
+        assert!(!body.is_end_stream());
+        drop(feed);
+    }
+}

@@ -5,9 +5,15 @@ use tokio_rustls::client::TlsStream;
 
 /// A certificate for `localhost` in files, and a client that trusts it.
 fn certificate(alpn: &[&[u8]]) -> (tempfile::TempDir, TlsFiles, TlsConnector) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let files = TlsFiles { chain: folder.path().join("chain.pem"), key: folder.path().join("key.pem") };
+    let connector = write_certificate(&files, alpn);
+    (folder, files, connector)
+}
+
+/// Writes a new certificate for `localhost` to these files; returns a client that trusts it and no other.
+fn write_certificate(files: &TlsFiles, alpn: &[&[u8]]) -> TlsConnector {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     std::fs::write(&files.chain, made.cert.pem()).unwrap();
     std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
     let mut roots = rustls::RootCertStore::empty();
@@ -19,7 +25,7 @@ fn certificate(alpn: &[&[u8]]) -> (tempfile::TempDir, TlsFiles, TlsConnector) {
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    (folder, files, TlsConnector::from(Arc::new(config)))
+    TlsConnector::from(Arc::new(config))
 }
 
 async fn shake(listener: &Listener, connector: &TlsConnector) -> TlsStream<TcpStream> {
@@ -100,4 +106,28 @@ async fn a_missing_or_unfitting_certificate_is_named() {
             Listener::start(options, Arc::new(Answering(|_, _| std::future::pending()))).err().unwrap();
         assert!(refused.to_string().contains(text), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_from_then_on_and_one_that_is_not_fit_changes_nothing() {
+    let (_folder, files, old) = certificate(&[]);
+    let listener = hello(ListenerOptions { tls: Some(files.clone()), ..Default::default() });
+    let shown = listener.certificate().unwrap();
+    let mut before = shake(&listener, &old).await;
+
+    let new = write_certificate(&files, &[]);
+    let renewal = shown.read().unwrap();
+    drop(shake(&listener, &old).await);
+    shown.renew(renewal);
+    drop(shake(&listener, &new).await);
+    let name = ServerName::try_from("localhost").unwrap();
+    assert!(old.connect(name, connect(&listener).await).await.is_err(), "the old one is shown no more");
+    before.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    before.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "a connection that there was goes on: {answer}");
+
+    std::fs::write(&files.chain, "no certificate").unwrap();
+    assert!(shown.read().is_err());
+    drop(shake(&listener, &new).await);
 }

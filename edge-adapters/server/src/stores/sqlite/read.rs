@@ -5,7 +5,7 @@ use super::super::usage::{Hour, UsageTotals};
 use super::{Place, SqliteError, schema};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -122,15 +122,31 @@ pub(super) fn usage(
         "SELECT hour, requests, gas, bytes_in, bytes_out FROM usage
          WHERE tenant = ?1 AND hour BETWEEN ?2 AND ?3 ORDER BY hour",
     )?;
-    let rows = statement.query_map((tenant.as_str(), first.0, last.0), |row| {
-        let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-        let totals = UsageTotals {
-            requests: number(1)?,
-            gas: number(2)?,
-            bytes_in: number(3)?,
-            bytes_out: number(4)?,
-        };
-        Ok((Hour(row.get(0)?), totals))
-    })?;
+    let rows = statement
+        .query_map((tenant.as_str(), first.0, last.0), |row| Ok((Hour(row.get(0)?), totals(row)?)))?;
     rows.collect()
+}
+
+/// What each tenant used in one hour.
+pub(super) fn usage_of_hour(
+    connection: &Connection,
+    hour: Hour,
+) -> Result<BTreeMap<Name, UsageTotals>, rusqlite::Error> {
+    let mut statement = connection
+        .prepare_cached("SELECT tenant, requests, gas, bytes_in, bytes_out FROM usage WHERE hour = ?1")?;
+    let mut rows = statement.query((hour.0,))?;
+    let mut used = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        // Under other names nothing was ever added.
+        if let Ok(tenant) = Name::new(&row.get::<_, String>(0)?) {
+            used.insert(tenant, totals(row)?);
+        }
+    }
+    Ok(used)
+}
+
+/// The sums in a row, behind its first column.
+fn totals(row: &Row<'_>) -> Result<UsageTotals, rusqlite::Error> {
+    let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+    Ok(UsageTotals { requests: number(1)?, gas: number(2)?, bytes_in: number(3)?, bytes_out: number(4)? })
 }

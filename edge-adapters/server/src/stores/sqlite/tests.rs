@@ -43,6 +43,12 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
     let read = again.usage_book().read(&name("acme"), Hour(0), Hour(9)).await.unwrap();
     let gas: Vec<_> = read.iter().map(|(hour, sum)| (*hour, sum.gas)).collect();
     assert_eq!(gas, [(Hour(7), 5)]);
+    let all = again.usage_book().of_hour(Hour(7)).await.unwrap();
+    assert_eq!(
+        all.into_iter().map(|(tenant, sum)| (tenant, sum.gas)).collect::<Vec<_>>(),
+        [(name("acme"), 5)]
+    );
+    assert!(again.usage_book().of_hour(Hour(8)).await.unwrap().is_empty());
 }
 
 #[tokio::test]
