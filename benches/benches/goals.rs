@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo xtask bench goals [NAME..]     # gate, cold, start, density, gas, tracing, bodies, scripts; none: all
+//! cargo xtask bench goals budget       # where the processor time of a request goes
 //! cargo xtask bench goals soak [MINUTES]
 //! ```
 //!
@@ -22,6 +23,8 @@
 mod bare;
 #[path = "goals/bodies.rs"]
 mod bodies;
+#[path = "goals/budget.rs"]
+mod budget;
 #[path = "goals/client.rs"]
 mod client;
 #[path = "goals/cold.rs"]
@@ -45,6 +48,7 @@ mod soak;
 #[path = "goals/traces.rs"]
 mod traces;
 
+use benchkit::machine::load_average;
 use report::{Verdict, machine};
 
 /// A goal by its name on the command line, and what measures it.
@@ -66,6 +70,11 @@ fn main() {
     if arguments.iter().any(|argument| argument == bodies::BARE_SERVER) {
         return bodies::serve_bare();
     }
+    if let [flag, address] = arguments.as_slice()
+        && flag == "--bare-hyper"
+    {
+        return benchkit::bare_hyper(address.parse().expect("an address"));
+    }
     // Cargo says this to every benchmark.
     arguments.retain(|argument| argument != "--bench");
     if let Some(("soak", minutes)) = arguments.split_first().map(|(name, rest)| (name.as_str(), rest)) {
@@ -73,6 +82,10 @@ fn main() {
         return soak::endure(
             minutes.first().map_or(60, |minutes| minutes.parse().expect("a number of minutes")),
         );
+    }
+    if arguments == ["budget"] {
+        println!("{}", machine());
+        return budget::print();
     }
     let names = GOALS.map(|(name, _)| name);
     if let Some(unknown) = arguments.iter().find(|name| !names.contains(&name.as_str())) {
@@ -83,7 +96,7 @@ fn main() {
     let mut verdicts = Vec::new();
     for (name, measure) in GOALS {
         if arguments.is_empty() || arguments.iter().any(|argument| argument == name) {
-            println!("\n== {name} (load average {})", report::load_average());
+            println!("\n== {name} (load average {})", load_average());
             verdicts.extend(measure());
         }
     }

@@ -1,5 +1,6 @@
 //! Load from a second process, and the peer to compare with.
 
+use crate::machine::cpu_time;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -86,6 +87,11 @@ impl Peer {
             std::thread::sleep(Duration::from_millis(5));
         }
         None
+    }
+
+    /// The processor time that all its threads have had, to a hundredth of a second.
+    pub fn cpu(&self) -> Duration {
+        cpu_time(self.0.id())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a figure was measured on.
 
 use std::process::Command;
+use std::time::Duration;
 
 /// The machine, at the time of the call.
 #[derive(Debug, Clone)]
@@ -36,6 +37,19 @@ impl Machine {
 pub fn load_average() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// The processor time that a process's threads have had, to a hundredth of a second.
+pub fn cpu_time(process: u32) -> Duration {
+    Duration::from_millis((process_figure(process, 14) + process_figure(process, 15)) * 10)
+}
+
+/// A figure of the kernel's account of a process, by its number in proc(5); those from the fourth on.
+pub fn process_figure(process: u32, number: usize) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("a process that runs");
+    // After the name, which may hold anything, comes the third.
+    let figures = stat.rsplit_once(") ").map_or("", |(_, figures)| figures);
+    figures.split(' ').nth(number - 3).and_then(|figure| figure.parse().ok()).expect("a figure")
 }
 
 /// The version of `wrk`, which it says with its usage.

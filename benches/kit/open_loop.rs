@@ -9,6 +9,7 @@ use crate::load::Target;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 use rustix::time::{timerfd_create, timerfd_settime};
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -53,8 +54,9 @@ pub fn open_loop(target: &Target, connections: usize, rate: f64, seconds: u32) -
 struct Line {
     request: Vec<u8>,
     lanes: Vec<Lane>,
-    /// The lanes that wait for a request.
-    free: RefCell<Vec<usize>>,
+    /// The lanes that wait for a request, the one that waits longest first: were it the last, most lanes would idle
+    /// between two bursts, and a server may close a connection that idles.
+    free: RefCell<VecDeque<usize>>,
     freed: Notify,
     /// Latencies, in nanoseconds.
     samples: RefCell<Vec<u64>>,
@@ -136,7 +138,7 @@ impl Line {
     /// A lane that is free, as soon as one is.
     async fn take(&self) -> usize {
         loop {
-            let free = self.free.borrow_mut().pop();
+            let free = self.free.borrow_mut().pop_front();
             match free {
                 Some(index) => return index,
                 None => self.freed.notified().await,
@@ -160,7 +162,7 @@ impl Line {
         } else {
             self.bad.set(self.bad.get() + 1);
         }
-        self.free.borrow_mut().push(index);
+        self.free.borrow_mut().push_back(index);
         self.freed.notify_one();
     }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use testkit::Case;
 use tollgate_runtime::{
     Actor, ActorKind, App, AppSpec, AuditLog, Backend, BucketSetting, Capacity, Compiler, Consistency, Entry,
-    Facts, Gate, GateParts, GateSetting, Grants, KeyField, Limits, Manifest, Mode, Name, Outcome, Runtime,
-    RuntimeOptions, Schedule, TenantTotals, Unit, Usage,
+    Facts, Gate, GateParts, GateSetting, Grants, KeyField, Limits, Manifest, Mode, Name, Outcome, Permit,
+    Runtime, RuntimeOptions, Schedule, TenantTotals, Unit, Usage, doors,
 };
 use tollgate_server::{
     LogBucket, LogKey, LogStore, MemoryBuckets, Outbound, OutboundOptions, StoreLimits, Stores,
@@ -119,6 +119,13 @@ impl Rig {
         self.runtime.load_audit(self.verified("gate/audit.wasm"), Arc::new(key), store, ORIGIN).await.unwrap()
     }
 
+    /// Has the gate settle what it let in, with the figures and words that a run's record has.
+    pub async fn settle(&self, gate: &Gate, facts: &Facts, permit: Permit) -> Entry {
+        let limits = FIGURES.map(|name| (name.to_owned(), 40_000, 1_000_000_000)).to_vec();
+        let metadata = WORDS.map(|(name, word)| (name.to_owned(), word.to_owned())).to_vec();
+        doors::settle(gate, facts, permit, limits, metadata).await.unwrap()
+    }
+
     /// A record as a request makes it.
     pub fn entry(&self, number: u64) -> Entry {
         let facts = self.facts(number);
@@ -148,5 +155,28 @@ impl Rig {
         }
     }
 }
+
+/// What a record says of a run's limits, and of the run.
+const FIGURES: [&str; 11] = [
+    "fuel",
+    "gas",
+    "cpu-ms",
+    "deadline-ms",
+    "host-wait-ms",
+    "memory-bytes",
+    "request-body-bytes",
+    "response-body-bytes",
+    "host-calls",
+    "outgoing-requests",
+    "log-lines",
+];
+const WORDS: [(&str, &str); 6] = [
+    ("component", "0000000000000000000000000000000000000000000000000000000000000000"),
+    ("gas-schedule", "tollgate-1"),
+    ("mode", "fresh"),
+    ("instance", "fresh"),
+    ("calls.clocks", "2"),
+    ("calls.http", "9"),
+];
 
 const ORIGIN: &str = "tollgate.bench/audit";

@@ -11,7 +11,7 @@ use std::time::Duration;
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{AsContextMut, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::handler::{Prepared, ProxyPre};
+use wasmtime_wasi_http::handler::{Prepared, Proxy, ProxyPre};
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -71,25 +71,39 @@ impl BareApp {
         Self { engine, pre: ProxyPre::P3(pre), counts, runtime }
     }
 
+    /// An instance with its store, and the processor time that its making took.
+    pub(crate) fn make(&self) -> Duration {
+        self.runtime.block_on(async {
+            let began = thread_cpu();
+            drop(self.fresh().await);
+            thread_cpu() - began
+        })
+    }
+
+    async fn fresh(&self) -> (Store<Data>, Proxy) {
+        let data = Data {
+            table: ResourceTable::new(),
+            wasi: WasiCtx::builder().build(),
+            http: WasiHttpCtx::new(),
+            hooks: NoHooks,
+        };
+        let mut store = Store::new(&self.engine, data);
+        if self.counts.fuel {
+            store.set_fuel(u64::MAX / 2).unwrap();
+        }
+        if self.counts.epochs {
+            store.set_epoch_deadline(1 << 40);
+        }
+        let proxy = self.pre.instantiate_async(&mut store).await.unwrap();
+        (store, proxy)
+    }
+
     /// Has a fresh instance answer one request; returns what it said, and the processor time from the making of the
     /// instance on.
     pub(crate) fn ask(&self, target: &str) -> (String, Duration) {
         self.runtime.block_on(async {
             let began = thread_cpu();
-            let data = Data {
-                table: ResourceTable::new(),
-                wasi: WasiCtx::builder().build(),
-                http: WasiHttpCtx::new(),
-                hooks: NoHooks,
-            };
-            let mut store = Store::new(&self.engine, data);
-            if self.counts.fuel {
-                store.set_fuel(u64::MAX / 2).unwrap();
-            }
-            if self.counts.epochs {
-                store.set_epoch_deadline(1 << 40);
-            }
-            let proxy = self.pre.instantiate_async(&mut store).await.unwrap();
+            let (mut store, proxy) = self.fresh().await;
             let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
             let request = http::Request::get(format!("http://acme.test{target}")).body(body).unwrap();
             let (sender, answer) = oneshot::channel();

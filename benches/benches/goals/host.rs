@@ -1,5 +1,6 @@
 //! A host process, what it takes to start, and what the kernel says of its memory and its processor time.
 
+use benchkit::machine::{cpu_time, process_figure};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -97,19 +98,12 @@ impl Running {
 
     /// The processor time that all its threads have had, to a hundredth of a second.
     pub(crate) fn cpu(&self) -> Duration {
-        Duration::from_millis((self.stat(14) + self.stat(15)) * 10)
+        cpu_time(self.child.id())
     }
 
     /// Pages that it has come to need, and that were in memory or made.
     pub(crate) fn faults(&self) -> u64 {
-        self.stat(10)
-    }
-
-    /// A field of the kernel's account, by its number in proc(5).
-    fn stat(&self, number: usize) -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // After the name, which may hold anything, comes the third.
-        stat.rsplit_once(") ").unwrap().1.split(' ').nth(number - 3).unwrap().parse().unwrap()
+        process_figure(self.child.id(), 10)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Figures beside their goals, and the machine that they are of.
 
+use benchkit::machine::Machine;
+use rustix::time::{ClockId, clock_gettime};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -50,22 +52,8 @@ impl fmt::Display for Verdict {
 
 /// Cores, processor, kernel, and how busy others keep it.
 pub(crate) fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!(
-        "machine: {cores} cores, {}, Linux {}, load average {}",
-        model.map_or("unknown processor", |(_, name)| name),
-        kernel.trim(),
-        load_average()
-    )
-}
-
-/// The load averages of 1, 5 and 15 minutes.
-pub(crate) fn load_average() -> String {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+    let Machine { cores, processor, kernel, load } = Machine::here();
+    format!("machine: {cores} cores, {processor}, Linux {kernel}, load average {load}")
 }
 
 /// The middle of some figures.
@@ -113,6 +101,15 @@ pub(crate) fn micros(time: Duration) -> f64 {
 
 /// CPU time of the calling thread.
 pub(crate) fn thread_cpu() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    clock(ClockId::ThreadCPUTime)
+}
+
+/// CPU time of all threads of this process.
+pub(crate) fn process_cpu() -> Duration {
+    clock(ClockId::ProcessCPUTime)
+}
+
+fn clock(id: ClockId) -> Duration {
+    let time = clock_gettime(id);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -19,63 +19,17 @@ pub use whole::{Counted, call_everything, folder_of_guests};
 
 use tollgate_derive::Schedule;
 use tollgate_derive::instrument::{self, Cell};
-use wasmtime::{
-    Config, Engine, Global, GlobalType, Instance, Module, Mutability, OperatorCost, Store, Trap, Val,
-    ValType, WasmFeatures,
-};
+use tollgate_runtime::doors;
+use wasmtime::{Engine, Global, GlobalType, Instance, Module, Mutability, Store, Trap, Val, ValType};
 
 /// More than any test uses.
 pub const PLENTY: u64 = 1 << 50;
 
-/// An engine that counts fuel, or one that does not.
+/// An engine that makes code as the host does for apps, and one that does not count; without epochs in both.
 pub fn engine(counts: bool) -> Engine {
-    let mut config = Config::new();
-    config
-        .wasm_features(
-            WasmFeatures::GC
-                | WasmFeatures::EXCEPTIONS
-                | WasmFeatures::LEGACY_EXCEPTIONS
-                | WasmFeatures::FUNCTION_REFERENCES
-                | WasmFeatures::THREADS
-                | WasmFeatures::SHARED_EVERYTHING_THREADS
-                | WasmFeatures::STACK_SWITCHING
-                | WasmFeatures::MEMORY64
-                | WasmFeatures::CUSTOM_PAGE_SIZES,
-            false,
-        )
-        .wasm_component_model_async(true)
-        .cranelift_nan_canonicalization(true)
-        .relaxed_simd_deterministic(true);
-    if counts {
-        config.consume_fuel(true).operator_cost(operators());
-    }
+    let mut config = doors::engine_of_apps();
+    config.consume_fuel(counts).epoch_interruption(false);
     Engine::new(&config).unwrap()
-}
-
-/// The prices of the shipped schedule, as the engine takes them.
-fn operators() -> OperatorCost {
-    let mut cost = OperatorCost::default();
-    let divide = [
-        &mut cost.I32DivS,
-        &mut cost.I32DivU,
-        &mut cost.I32RemS,
-        &mut cost.I32RemU,
-        &mut cost.I64DivS,
-        &mut cost.I64DivU,
-        &mut cost.I64RemS,
-        &mut cost.I64RemU,
-        &mut cost.F32Div,
-        &mut cost.F64Div,
-        &mut cost.F32Sqrt,
-        &mut cost.F64Sqrt,
-    ];
-    for operator in divide {
-        *operator = 10;
-    }
-    (cost.Call, cost.ReturnCall) = (3, 3);
-    (cost.CallIndirect, cost.ReturnCallIndirect) = (5, 5);
-    cost.MemoryGrow = 200;
-    cost
 }
 
 /// How a call ended, as far as both engines must agree.
