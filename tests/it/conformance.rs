@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 use testkit::{
-    Answer, Body, Case, Expect, Host, Platform, Site, Vector, Vectors, Viceroy, Worker, build_bundle, guest,
+    Answer, Body, Case, Expect, Host, Platform, Site, Vector, Vectors, Viceroy, Worker, build_bundle,
+    contains, guest,
 };
 use tollgate_trust::{Blake3, Sha256};
 
@@ -233,10 +234,4 @@ fn fastly(site: &Site) -> (Vec<u8>, BTreeMap<String, String>) {
     let embedded = record["embedded"].as_array().unwrap().iter();
     let embedded = embedded.map(|input| (text(&input["role"]), text(&input["sha256"])));
     (site.bundled("bin/main.wasm"), embedded.collect())
-}
-
-fn contains(whole: &[u8], part: &[u8]) -> bool {
-    let head = &part[..16];
-    let mut starts = whole.windows(16).enumerate().filter(|(_, window)| *window == head);
-    starts.any(|(at, _)| whole[at..].starts_with(part))
 }

@@ -7,7 +7,7 @@ use http::Request;
 use http_body_util::Full;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
-use testkit::{App, Case, Host, Site, Tenant, Viceroy, guest};
+use testkit::{App, Case, Host, Site, Tenant, Viceroy, contains, guest};
 use tollgate_audit::{canonical, parse};
 
 mod apps;
@@ -267,12 +267,6 @@ fn a_bundle_is_the_same_bytes_each_time_and_says_what_it_is_made_of() {
     assert_eq!(record["named"][0]["role"], "app acme/web");
     let manifest: toml::Table = String::from_utf8(first[1].clone()).unwrap().parse().unwrap();
     assert_eq!(manifest["setup"]["backends"]["acme_web"]["address"].as_str(), Some("origin.example"));
-}
-
-fn contains(whole: &[u8], part: &[u8]) -> bool {
-    let head = &part[..part.len().min(16)];
-    let mut starts = whole.windows(head.len()).enumerate().filter(|(_, window)| *window == head);
-    starts.any(|(at, _)| whole[at..].starts_with(part))
 }
 
 #[test]

@@ -35,7 +35,7 @@ mod worker;
 pub use answer::{Answer, Body};
 pub use attack::{Attack, Evidence, Want};
 pub use case::{App, Case, Site, Tenant};
-pub use files::{binary, guest, key, sign, sign_as_importing, sign_until, workspace};
+pub use files::{binary, contains, guest, key, sign, sign_as_importing, sign_until, workspace};
 pub use host::{Host, Process};
 pub use http1::Http1;
 pub use http2::Http2;

@@ -3,7 +3,7 @@
 use crate::answer::{Answer, Body};
 use crate::case::Site;
 use crate::client::{Client, exchange};
-use crate::files::tools;
+use crate::files::{contains, tools};
 use crate::log::{Log, Record};
 use bytes::Bytes;
 use http::Request;
@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tollgate::house::OriginOf;
@@ -144,8 +144,11 @@ impl Worker {
         let asking = self.client.begin(request);
         let gates = self.site().path().join("worker-state/tollgate-gate");
         let written = || {
-            std::fs::read_dir(&gates)
-                .is_ok_and(|entries| entries.flatten().any(|entry| contains(&entry.path(), b"\"requestId\"")))
+            std::fs::read_dir(&gates).is_ok_and(|entries| {
+                entries.flatten().any(|entry| {
+                    std::fs::read(entry.path()).is_ok_and(|bytes| contains(&bytes, b"\"requestId\""))
+                })
+            })
         };
         let end = Instant::now() + Duration::from_secs(20);
         while !written() {
@@ -183,10 +186,6 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn contains(file: &Path, text: &[u8]) -> bool {
-    std::fs::read(file).is_ok_and(|bytes| bytes.windows(text.len()).any(|window| window == text))
 }
 
 /// The platform's own program, as the adapter's lock pins it.

@@ -1,6 +1,5 @@
 //! The parts, composed into one component that runs where `fastly:compute/service` does.
 
-use crate::switch;
 use std::error::Error;
 use std::path::PathBuf;
 use tollgate_runtime::{GateParts, Inspection, Manifest};
@@ -111,6 +110,11 @@ pub(crate) fn meeting<'a>(offered: &'a [String], import: &str) -> Option<&'a str
     offered.iter().map(String::as_str).find(|export| are_semver_compatible(export, import))
 }
 
+/// The name under which the switch imports the app of this number.
+pub(crate) fn app_name(number: u32) -> String {
+    format!("app{number}")
+}
+
 /// An app that stands in the composition.
 pub(crate) struct Embedded<'a> {
     /// The component.
@@ -173,7 +177,7 @@ impl Graph {
         wasi: NodeId,
         offered: &[String],
     ) -> Result<NodeId, ComposeError> {
-        let part = switch::app(number);
+        let part = app_name(number);
         let node = self.part(&part, app.component.bytes())?;
         for import in &app.inspection.imports {
             let Some(export) = meeting(offered, &import.name) else {
@@ -185,10 +189,12 @@ impl Graph {
     }
 }
 
-/// Composes the parts around a configuration, with these apps. Each stands in the result byte for byte.
+/// Composes the parts around a configuration, with these apps and the switch for them. Each stands in the result byte
+/// for byte.
 pub(crate) fn compose(
     parts: &Parts,
     configuration: &[u8],
+    switch: &[u8],
     apps: &[Embedded<'_>],
 ) -> Result<Vec<u8>, ComposeError> {
     parts.check_imports()?;
@@ -197,14 +203,13 @@ pub(crate) fn compose(
         parts.each().map(|(name, part)| graph.part(name, part.bytes()));
     let (front, gate, policy, limiter, backend, wasi) = (front?, gate?, policy?, limiter?, backend?, wasi?);
     let configuration = graph.part("configuration", configuration)?;
-    let count = u32::try_from(apps.len()).map_err(|_| ComposeError::Unfit("too many apps".to_owned()))?;
-    let switch = graph.part("switch", &switch::component(count)?)?;
+    let switch = graph.part("switch", switch)?;
     let offered = inspect("wasi", &parts.wasi)?.exports;
     for (number, app) in (0..).zip(apps) {
         let node = graph.app(number, app, wasi, &offered)?;
-        graph.plug_as(node, &app.handler, switch, &switch::app(number))?;
+        graph.plug_as(node, &app.handler, switch, &app_name(number))?;
     }
-    if count > 0 {
+    if !apps.is_empty() {
         graph.plug(wasi, HTTP, switch)?;
         graph.plug(wasi, CALLS, switch)?;
     }

@@ -84,7 +84,7 @@ pub fn bundle(service: &Service, parts: &Parts) -> Result<Bundle, BundleError> {
     // What runs at the edge reads them with the same code.
     House::read(&settings)?;
     let configuration = configuration::component(&settings)?;
-    let component = compose::compose(parts, &configuration, &apps)?;
+    let component = compose::compose(parts, &configuration, &switch::component(apps.len())?, &apps)?;
     let manifest = manifest::write(service).map_err(|error| BundleError::Document(error.to_string()))?;
     let outputs =
         vec![Output::of("bin/main.wasm", &component), Output::of("fastly.toml", manifest.as_bytes())];

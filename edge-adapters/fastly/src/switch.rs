@@ -1,6 +1,6 @@
 //! What calls an app by its number: a part that the bundler writes, because it imports as many apps as a service has.
 
-use crate::compose::ComposeError;
+use crate::compose::{ComposeError, app_name};
 use std::fmt::Write as _;
 use wasm_encoder::{
     BlockType, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection,
@@ -24,13 +24,9 @@ const HTTP: &str = "package wasi:http@0.2.6 {
 const CALLS: &str = "tollgate:fastly/calls@0.1.0";
 const HANDLE: &str = "tollgate:fastly/apps@0.1.0#handle";
 
-/// The name under which it imports the app of this number.
-pub(crate) fn app(number: u32) -> String {
-    format!("app{number}")
-}
-
 /// The part for so many apps.
-pub(crate) fn component(apps: u32) -> Result<Vec<u8>, ComposeError> {
+pub(crate) fn component(apps: usize) -> Result<Vec<u8>, ComposeError> {
+    let apps = u32::try_from(apps).map_err(|_| ComposeError::Unfit("there are too many apps".to_owned()))?;
     let failed = |reason: String| ComposeError::Malformed { part: "switch".to_owned(), reason };
     let mut module = module(apps);
     let mut resolve = Resolve::default();
@@ -53,7 +49,7 @@ fn contract(apps: u32) -> String {
             text,
             "  import {}: interface {{\n    use wasi:http/types@0.2.6.{{incoming-request, response-outparam}};\n    \
              handle: func(request: incoming-request, response-out: response-outparam);\n  }}\n",
-            app(number)
+            app_name(number)
         );
     }
     text + "}\n\n" + HTTP
@@ -74,7 +70,7 @@ fn module(apps: u32) -> Vec<u8> {
         imports.import(CALLS, "response-out", EntityType::Function(TAKE));
     }
     for number in 0..apps {
-        imports.import(&app(number), "handle", EntityType::Function(CALL));
+        imports.import(&app_name(number), "handle", EntityType::Function(CALL));
     }
     let mut functions = FunctionSection::new();
     functions.function(ENTRY);
@@ -101,13 +97,13 @@ mod tests {
 
     #[test]
     fn the_part_imports_each_app_and_nothing_of_the_platform() {
-        for apps in [0, 1, 3] {
-            let bytes = component(apps).unwrap();
+        for apps in [0, 1, 3_u32] {
+            let bytes = component(apps as usize).unwrap();
             wasmparser::Validator::new().validate_all(&bytes).unwrap();
-            assert_eq!(bytes, component(apps).unwrap(), "the same bytes each time");
+            assert_eq!(bytes, component(apps as usize).unwrap(), "the same bytes each time");
             let imports = Inspection::of(&bytes).unwrap().imports;
             let names: Vec<&str> = imports.iter().map(|import| import.name.as_str()).collect();
-            let mut expected: Vec<String> = (0..apps).map(app).collect();
+            let mut expected: Vec<String> = (0..apps).map(app_name).collect();
             if apps > 0 {
                 expected.extend(["wasi:http/types@0.2.6".to_owned(), CALLS.to_owned()]);
             }

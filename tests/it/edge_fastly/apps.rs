@@ -1,11 +1,11 @@
 //! Apps in a Fastly service, behind the gate: what they get, give and may do, and what becomes of the sandbox.
 
-use super::{contains, origin};
+use super::origin;
 use http::Request;
 use http_body_util::Full;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use testkit::{App, Case, Tenant, Viceroy};
+use testkit::{App, Case, Tenant, Viceroy, contains};
 
 /// One tenant with this app in the service, and a small policy engine that permits everything.
 fn in_the_service(app: App) -> Case {
