@@ -123,6 +123,22 @@ fn untraced(body: &str) -> String {
     format!("{before}traceparent: TRACE{after}")
 }
 
+/// Each thing that a platform says otherwise than the file has it. What a record says of who did what is held against
+/// the server's.
+fn judged(vector: &Vector, platform: Platform, said: &Said, server: &Said) -> Vec<String> {
+    let (expect, difference) = vector.expected(platform);
+    let mut wrong = said.against(&expect);
+    for key in SAID_ALIKE.into_iter().filter(|key| !expect.record.contains_key(*key)) {
+        if expect.verdict.as_deref() != Some("none") && said.record[key] != server.record[key] {
+            wrong.push(format!("`{key}` of the record is {}", said.record[key]));
+        }
+    }
+    if let Some(difference) = difference.filter(|_| said.against(&vector.expect).is_empty()) {
+        wrong.push(format!("it does not differ any more, though `{}`", difference.because));
+    }
+    wrong
+}
+
 /// Holds one file against all three.
 #[track_caller]
 fn conforms(subject: &str) {
@@ -136,29 +152,47 @@ fn conforms(subject: &str) {
     let mut wrong = Vec::new();
     for vector in &vectors.request {
         let said = platforms.each_ref().map(|running| Said::of(&running.send(vector)));
-        let [reference, ..] = &said;
+        let [server, ..] = &said;
         for (running, said) in platforms.iter().zip(&said) {
-            let platform = running.platform();
-            let (expect, difference) = vector.expected(platform);
-            let place = format!("{subject}: `{}` on {platform:?}", vector.name);
-            wrong.extend(said.against(&expect).into_iter().map(|it| format!("{place}: {it}")));
-            for key in SAID_ALIKE.into_iter().filter(|key| !expect.record.contains_key(*key)) {
-                if expect.verdict.as_deref() != Some("none") && said.record[key] != reference.record[key] {
-                    wrong.push(format!("{place}: `{key}` of the record is {}", said.record[key]));
-                }
-            }
-            if let Some(difference) = difference.filter(|_| said.against(&vector.expect).is_empty()) {
-                wrong.push(format!("{place}: it does not differ any more, though `{}`", difference.because));
-            }
+            let place = format!("{subject}: `{}` on {:?}", vector.name, running.platform());
+            let judged = judged(vector, running.platform(), said, server);
+            wrong.extend(judged.into_iter().map(|it| format!("{place}: {it}")));
         }
     }
     assert!(
         wrong.is_empty(),
-        "{} things are not as {}.toml has them:\n{}",
+        "{} things are not as {subject}.toml has them:\n{}",
         wrong.len(),
-        subject,
         wrong.join("\n")
     );
+}
+
+#[test]
+fn a_difference_must_be_written_down_and_must_be_there() {
+    let text = r#"
+name = "a request"
+send = { target = "/" }
+expect = { status = 200, verdict = "answered:200" }
+differs = [{ on = "fastly", because = "of a reason", expect = { status = 500, verdict = "none" } }]
+"#;
+    let vector: Vector = toml::from_str(text).unwrap();
+    let said = |status: u16, verdict: &str| Said {
+        status,
+        verdict: verdict.to_owned(),
+        body: String::new(),
+        is_cut: false,
+        headers: BTreeMap::new(),
+        record: serde_json::Value::Null,
+    };
+    let (good, bad) = (said(200, "answered:200"), said(500, "none"));
+    let judged = |platform, said| judged(&vector, platform, said, &good);
+    assert_eq!(judged(Platform::Server, &good), Vec::<String>::new());
+    assert_eq!(judged(Platform::Cloudflare, &bad), ["the status is 500", "the verdict is none"]);
+    assert_eq!(judged(Platform::Fastly, &bad), Vec::<String>::new());
+    let gone = judged(Platform::Fastly, &good);
+    assert!(gone.last().unwrap().contains("does not differ any more, though `of a reason`"), "{gone:?}");
+    let misspelt = text.replace("verdict = \"none\"", "veredict = \"none\"");
+    assert!(toml::from_str::<Vector>(&misspelt).unwrap_err().to_string().contains("veredict"));
 }
 
 /// One story for each file, and one that there is no file without.
