@@ -1,20 +1,16 @@
-//! The gate at the edge, in Viceroy: the same components and configuration, and the same answers as on a server.
+//! The gate at the edge, in Viceroy, with origins and apps behind it. What it says alike with the other platforms is in
+//! the conformance corpus.
 //!
-//! Each story has an origin, which is a host of its own that lets everybody in.
+//! An origin is a host of its own that lets everybody in.
 
 use http::Request;
 use http_body_util::Full;
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
-use testkit::{Answer, App, Case, Host, Site, Tenant, Viceroy, guest};
+use testkit::{App, Case, Host, Site, Tenant, Viceroy, contains, guest};
 use tollgate_audit::{canonical, parse};
 
-/// SHA-256 of `secret-alice`, who is of the staff.
-fn alice() -> String {
-    let hash = tollgate_trust::Sha256::of(b"secret-alice");
-    format!("[clients.alice]\ntoken-sha256 = \"{hash}\"\ngroups = [\"staff\"]")
-}
+mod apps;
 
 const RULES: &str = r#"
 @id("anyone-may-read")
@@ -53,85 +49,14 @@ fn quota(case: Case, quota: u64) -> Case {
     .route("buckets = [\"burst\"]")
 }
 
-/// What a client sees, but for what is of the moment: ids, the date, and the seconds until there is more.
-fn seen(answer: &Answer) -> (u16, BTreeMap<String, String>, String) {
-    let id = answer.request_id_or_none().unwrap_or_default();
-    let plain = |text: &str| if id.is_empty() { text.to_owned() } else { text.replace(&id, "ID") };
-    let headers =
-        answer.headers().iter().filter(|(name, _)| !["date", "retry-after"].contains(&name.as_str()));
-    let value = |name: &str, value: &str| match name {
-        "ratelimit" => value.split(";t=").next().unwrap().to_owned(),
-        _ => plain(value),
-    };
-    let headers =
-        headers.map(|(name, text)| (name.to_string(), value(name.as_str(), text.to_str().unwrap())));
-    (answer.status(), headers.collect(), plain(&answer.text()))
-}
-
-/// What a record says that does not depend on where the app ran and how long it took.
-fn recorded(answer: &Answer) -> serde_json::Value {
-    let mut record = answer.record().0.clone();
-    let record_of = record.as_object_mut().unwrap();
-    for key in ["time", "request_id", "trace_id", "usage", "limits", "metadata"] {
-        assert!(record_of.remove(key).is_some(), "{key}");
-    }
-    record
-}
-
-fn as_alice(request: http::request::Builder) -> http::request::Builder {
-    request.header("authorization", "Bearer secret-alice")
-}
-
-/// Makes a request, as one is needed for each side.
-type Make = fn() -> http::request::Builder;
-
 #[test]
-fn the_same_request_is_answered_alike_on_a_server_and_at_the_edge() {
+fn what_could_be_read_in_two_ways_is_refused() {
     let origin = origin("hello");
-    let case = quota(behind_the_gate("hello", &origin).policy(RULES).tables(&alice()), 6);
-    let case = case.route("headers = [\"x-plan\"]");
-    let (server, edge) = (case.start(), case.write().at_the_edge());
-    let get = || Request::get("/a/./b//../%63?x=1&y");
-    let requests: [(&str, Make); 13] = [
-        ("a plain one", || Request::get("/a/./b//../%63?x=1&y")),
-        ("one by name", || as_alice(Request::get("/"))),
-        ("a write by name", || as_alice(Request::put("/"))),
-        ("a write by nobody", || Request::put("/")),
-        ("a token that is wrong", || Request::delete("/").header("authorization", "Bearer secret-alicf")),
-        ("a forbidden path", || as_alice(Request::get("/secret/plan"))),
-        ("a forbidden path in disguise", || Request::get("/x/%2e%2e/%73ecret")),
-        ("a host that is not there", || Request::get("/").header("host", "nobody.test")),
-        ("a host in another spelling", || Request::get("/").header("host", "ACME.test.:80")),
-        ("a path with two meanings", || Request::get("/a%2fb")),
-        ("a path with a bad escape", || Request::get("/%zz")),
-        ("a header that is not UTF-8", || {
-            Request::get("/").header("x-plan", http::HeaderValue::from_bytes(b"\xff").unwrap())
-        }),
-        ("forged headers", || {
-            Request::get("/").header("x-forwarded-for", "1.2.3.4").header("tollgate-request-id", "mine")
-        }),
-    ];
-    for (name, request) in requests {
-        let (here, there) = (server.ask(request()), edge.ask(request()));
-        assert_eq!(seen(&here), seen(&there), "{name}");
-    }
-    // The server's listener says it in its own words.
-    let two = || Request::get("/").header("host", "acme.test").header("host", "acme.test");
-    assert_eq!((server.ask(two()).status(), edge.ask(two()).status()), (400, 400));
-    // Once the bucket is empty.
-    for _ in 0..3 {
-        let (here, there) = (server.ask(get()), edge.ask(get()));
-        assert_eq!(seen(&here), seen(&there));
-    }
-    let (here, there) = (server.ask(get()), edge.ask(get()));
-    let limited = here.expect_problem(429, "rate-limited");
-    assert_eq!(seen(&limited), seen(&there));
-    let waits =
-        [&limited, &there].map(|answer| answer.header("retry-after").unwrap().parse::<u64>().unwrap());
-    assert!(waits[0].abs_diff(waits[1]) <= 30, "{waits:?}");
-    for (name, request) in requests.into_iter().take(7) {
-        assert_eq!(recorded(&server.ask(request())), recorded(&edge.ask(request())), "{name}");
-    }
+    let edge = let_in("hello", &origin).route("headers = [\"x-plan\"]").write().at_the_edge();
+    let two_hosts = Request::get("/").header("host", "acme.test").header("host", "acme.test");
+    assert_eq!(edge.ask(two_hosts).status(), 400);
+    let no_text = http::HeaderValue::from_bytes(b"\xff").unwrap();
+    edge.ask(Request::get("/").header("x-plan", no_text)).expect_problem(400, "bad-request");
 }
 
 #[test]
@@ -243,8 +168,8 @@ fn bodies_stream_within_their_limits() {
     edge.send(Request::post("/").body(body).unwrap()).expect_problem(413, "body-too-large");
 }
 
-/// An origin that announces so many bytes, sends some of them and breaks off.
-fn breaks_off(announced: usize, sent: usize) -> SocketAddr {
+/// An origin that says this after the status line, and breaks off.
+fn breaks_off(says: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -252,37 +177,40 @@ fn breaks_off(announced: usize, sent: usize) -> SocketAddr {
             let mut stream = stream.unwrap();
             let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
             while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {announced}\r\n\r\n");
-            stream.write_all(&[head.as_bytes(), &vec![b'x'; sent]].concat()).unwrap();
+            stream.write_all(format!("HTTP/1.1 200 OK\r\n{says}").as_bytes()).unwrap();
         }
     });
     address
 }
 
-/// A service in front of an origin that announces so many bytes, sends fewer and breaks off.
-fn before_one_that_breaks_off(announced: usize, sent: usize) -> testkit::Viceroy {
-    let app = App::guest("hello").keys(&format!("origin = \"http://{}\"", breaks_off(announced, sent)));
+/// A service in front of such an origin.
+fn before_one_that_breaks_off(says: &'static str) -> Viceroy {
+    let app = App::guest("hello").keys(&format!("origin = \"http://{}\"", breaks_off(says)));
     Case::new().tenant(Tenant::new("acme").own_policy("hostile-policy", "").app(app)).write().at_the_edge()
 }
 
 #[test]
 fn an_origin_that_breaks_off_never_looks_whole() {
-    let edge = before_one_that_breaks_off(100_000, 20_000);
-    edge.ask(Request::get("/")).expect_status(200).expect_cut().expect_audit("failed:bad-response");
+    for says in
+        ["content-length: 100000\r\n\r\nand so on", "transfer-encoding: chunked\r\n\r\n5\r\nhalf\n\r\n"]
+    {
+        let edge = before_one_that_breaks_off(says);
+        for _ in 0..20 {
+            // It may break off before the head has left, too.
+            edge.ask(Request::get("/")).expect_cut();
+            assert_eq!(edge.records().last().unwrap().outcome(), "failed:bad-response");
+        }
+    }
 }
 
 #[test]
-#[ignore = "was seen once to leave its client waiting, neither cut nor ended, with the record written: \
-            --run-ignored only -E 'test(that_breaks_off_soon)'"]
-fn an_origin_that_breaks_off_soon_never_looks_whole() {
-    let edge = before_one_that_breaks_off(10, 5);
-    let answer = edge.ask(Request::get("/"));
-    // What had come is held back while it is read without a break, or is on its way already.
-    match answer.status() {
-        502 => answer.expect_problem(502, "bad-response"),
-        _ => answer.expect_status(200).expect_cut(),
+fn an_origin_that_breaks_off_soon_is_told_as_one_every_time() {
+    let edge = before_one_that_breaks_off("content-length: 10\r\n\r\nshort");
+    // One sandbox answers all of them: what was lost in it once would be waited for.
+    for _ in 0..100 {
+        let answer = edge.ask(Request::get("/")).expect_problem(502, "bad-response");
+        answer.expect_audit("failed:bad-response");
     }
-    .expect_audit("failed:bad-response");
 }
 
 #[test]
@@ -341,12 +269,6 @@ fn a_bundle_is_the_same_bytes_each_time_and_says_what_it_is_made_of() {
     assert_eq!(manifest["setup"]["backends"]["acme_web"]["address"].as_str(), Some("origin.example"));
 }
 
-fn contains(whole: &[u8], part: &[u8]) -> bool {
-    let head = &part[..16];
-    let starts = whole.windows(16).enumerate().filter(|(_, window)| *window == head);
-    starts.into_iter().any(|(at, _)| whole[at..].starts_with(part))
-}
-
 #[test]
 fn what_the_edge_can_not_keep_is_refused_when_it_is_built() {
     let gas = "[buckets.gas]\nunit = \"gas\"\nquota = 1000\nwindow = \"1h\"\nreserve = 10\nconsistency = \"approximate\"";
@@ -357,8 +279,8 @@ fn what_the_edge_can_not_keep_is_refused_when_it_is_built() {
     assert!(!built.status.success());
     for problem in [
         "[tenants.acme.buckets.burst]: counts on Fastly are not exact",
-        "[tenants.acme.buckets.gas]: an origin's gas is not known here",
-        "[tenants.acme.apps.web]: Fastly runs the gate and not the app",
+        "[tenants.acme.buckets.gas]: nothing is metered on Fastly",
+        "[tenants.acme.apps.web]: it is written for wasi:http 0.3",
         "[tenants.acme.routes.web]: a gate that traps",
     ] {
         assert!(said.contains(problem), "no `{problem}` in: {said}");
@@ -381,15 +303,22 @@ fn a_part_that_nobody_signed_or_that_imports_too_much_is_not_bundled() {
 }
 
 #[test]
-#[ignore = "takes a while; says what a request costs in Viceroy"]
+#[ignore = "takes a while; says what a request costs in Viceroy. The command is in the adapter's README"]
 fn what_a_request_at_the_edge_costs() {
     let origin = origin("hello");
     let one = || behind_the_gate("hello", &origin).policy(RULES);
     // Of several tenants, no sandbox serves more than one request.
     let two = || one().tenant(Tenant::new("globex").app(App::guest("hello").keys(&runs_at(&origin))));
-    for (kind, case) in [("a sandbox that is used again", one()), ("a sandbox for each", two())] {
+    // The same app in the service.
+    let app = |keys: &str| Case::guest("hello-02").keys(keys).policy(RULES);
+    for (kind, case) in [
+        ("a sandbox that is used again", one()),
+        ("a sandbox for each", two()),
+        ("an app in a sandbox that is used again", app("mode = \"serial\"")),
+        ("an app in a sandbox for each", app("")),
+    ] {
         let edge: Viceroy = case.write().at_the_edge();
-        for (what, method, status) in [("refusal", "PUT", 403), ("answer of an origin", "GET", 200)] {
+        for (what, method, status) in [("refusal", "PUT", 403), ("answer", "GET", 200)] {
             let ask = || edge.ask(Request::builder().uri("/").method(method)).status();
             assert_eq!(ask(), status);
             let (before, start) = (edge.cpu(), std::time::Instant::now());

@@ -122,6 +122,10 @@ impl Answer {
         String::from_utf8_lossy(bytes).into_owned()
     }
 
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
     pub fn bytes(&self) -> usize {
         let (Body::Whole(bytes) | Body::Cut(bytes)) = &self.body;
         bytes.len()

@@ -28,6 +28,13 @@ pub fn guest(name: &str) -> PathBuf {
     path
 }
 
+/// Whether these bytes stand in others, one after the other.
+pub fn contains(whole: &[u8], part: &[u8]) -> bool {
+    let head = &part[..part.len().min(16)];
+    let mut starts = whole.windows(head.len()).enumerate().filter(|(_, window)| *window == head);
+    starts.any(|(at, _)| whole[at..].starts_with(part))
+}
+
 /// The host's own binary: the one that `TOLLGATE_BINARY` names, or the one beside this program.
 #[expect(clippy::disallowed_methods, reason = "a test runner passes on no arguments")]
 pub fn binary() -> PathBuf {

@@ -2,15 +2,15 @@
 
 use crate::answer::{Answer, Body};
 use crate::case::Site;
+use crate::client::exchange;
 use crate::files::binary;
 use crate::log::{Log, Record};
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http::Request;
+use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioExecutor;
 use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -140,32 +140,6 @@ fn problem_id(body: &Body) -> Option<String> {
     let (Body::Whole(bytes) | Body::Cut(bytes)) = body;
     let document: serde_json::Value = serde_json::from_slice(bytes).ok()?;
     document["instance"].as_str()?.strip_prefix("urn:tollgate:request:").map(str::to_owned)
-}
-
-/// One request on a connection of its own.
-pub(crate) async fn exchange(
-    address: SocketAddr,
-    mut request: Request<Full<Bytes>>,
-) -> Option<(http::response::Parts, Body)> {
-    let host = http::HeaderValue::from_static("acme.test");
-    request.headers_mut().entry("host").or_insert(host);
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    let response = sender.send_request(request).await.ok()?;
-    Some(read(response).await)
-}
-
-async fn read(response: Response<Incoming>) -> (http::response::Parts, Body) {
-    let (parts, mut body) = response.into_parts();
-    let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
-        match frame {
-            Ok(frame) => bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
-            Err(_) => return (parts, Body::Cut(bytes)),
-        }
-    }
-    (parts, Body::Whole(bytes))
 }
 
 impl Process {

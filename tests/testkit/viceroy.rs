@@ -2,8 +2,8 @@
 
 use crate::answer::Answer;
 use crate::case::Site;
+use crate::client::Client;
 use crate::files::{binary, guest, key, sign, target};
-use crate::host::exchange;
 use crate::log::Record;
 use bytes::Bytes;
 use http::Request;
@@ -13,7 +13,6 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use tokio::runtime::Runtime;
 
 /// The name of every package.
 const NAME: &str = "edge";
@@ -21,8 +20,7 @@ const NAME: &str = "edge";
 /// A service in Viceroy. Its site is a host's, whose configuration it was made of.
 pub struct Viceroy {
     child: Child,
-    client: Runtime,
-    address: SocketAddr,
+    client: Client,
     site: Site,
 }
 
@@ -43,7 +41,7 @@ fn viceroy() -> PathBuf {
 impl Site {
     /// Bundles this site's configuration for Fastly, with the adapter's own parts beside the gate's.
     pub fn build(&self) -> Output {
-        for part in ["front", "backend"] {
+        for part in ["front", "backend", "wasi"] {
             let name = format!("tollgate-fastly-{part}");
             let file = self.path().join("gate").join(format!("{name}.wasm"));
             fs::copy(guest(&name), &file).unwrap();
@@ -87,9 +85,7 @@ impl Viceroy {
                 .spawn()
                 .expect("Viceroy");
             if listens(&mut child, address) {
-                let client =
-                    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-                return Self { child, client: client.unwrap(), address, site };
+                return Self { child, client: Client::of(address), site };
             }
             let _ = child.kill();
             let _ = child.wait();
@@ -98,7 +94,7 @@ impl Viceroy {
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.client.address()
     }
     pub fn site(&self) -> &Site {
         &self.site
@@ -112,14 +108,7 @@ impl Viceroy {
 
     #[track_caller]
     pub fn send(&self, request: Request<Full<Bytes>>) -> Answer {
-        let (parts, body) = self.client.block_on(exchange(self.address, request)).expect("a response");
-        let mut answer = Answer {
-            status: Some(parts.status),
-            headers: parts.headers,
-            body,
-            records: Vec::new(),
-            _host: None,
-        };
+        let mut answer = self.client.send(request);
         if let Some(id) = answer.request_id_or_none() {
             answer.records =
                 self.records().into_iter().filter(|record| record.text("request_id") == id).collect();
@@ -135,15 +124,28 @@ impl Viceroy {
         Duration::from_millis(ticks * 10)
     }
 
-    /// What it has written to the log endpoint of records, in order.
+    /// The records, in order, and after them the notes of requests that have none.
     pub fn records(&self) -> Vec<Record> {
-        self.record_lines().iter().map(|line| Record(serde_json::from_str(line).unwrap())).collect()
+        let read = |line: &String| Record(serde_json::from_str(line).unwrap());
+        let mut records: Vec<Record> = self.record_lines().iter().map(read).collect();
+        for note in self.lines("tollgate-admitted").iter().map(read) {
+            if !records.iter().any(|record| record.text("request_id") == note.text("request_id")) {
+                records.push(note);
+            }
+        }
+        records
     }
 
-    /// The same, as it was written.
+    /// What it has written to the log endpoint of records, in order.
     pub fn record_lines(&self) -> Vec<String> {
+        self.lines("tollgate-audit")
+    }
+
+    /// What it has written to a log endpoint, in order.
+    pub fn lines(&self, endpoint: &str) -> Vec<String> {
         let out = fs::read_to_string(self.site.path().join("viceroy.out")).unwrap();
-        out.lines().filter_map(|line| line.strip_prefix("tollgate-audit :: ")).map(str::to_owned).collect()
+        let start = format!("{endpoint} :: ");
+        out.lines().filter_map(|line| line.strip_prefix(&start)).map(str::to_owned).collect()
     }
 }
 

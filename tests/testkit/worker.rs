@@ -2,8 +2,8 @@
 
 use crate::answer::{Answer, Body};
 use crate::case::Site;
-use crate::files::tools;
-use crate::host::exchange;
+use crate::client::{Client, exchange};
+use crate::files::{contains, tools};
 use crate::log::{Log, Record};
 use bytes::Bytes;
 use http::Request;
@@ -12,18 +12,16 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use tokio::runtime::Runtime;
 use tollgate::house::OriginOf;
 use tollgate_cloudflare::{Bundle, ClientAddress, Options, Tools, bundle};
 
 /// A worker in workerd.
 pub struct Worker {
     child: Child,
-    client: Runtime,
-    address: SocketAddr,
+    client: Client,
     log: SocketAddr,
     site: Option<Site>,
 }
@@ -89,14 +87,12 @@ impl Worker {
             let _ = child.kill();
             panic!("workerd: {}", std::fs::read_to_string(site.path().join("stderr")).unwrap())
         });
-        let client =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let at = |socket: &str| SocketAddr::from(([127, 0, 0, 1], ports[socket]));
-        Self { address: at("http"), log: at("log"), child, client, site: Some(site) }
+        Self { client: Client::of(at("http")), log: at("log"), child, site: Some(site) }
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.client.address()
     }
     pub fn site(&self) -> &Site {
         self.site.as_ref().unwrap()
@@ -107,7 +103,7 @@ impl Worker {
 
     /// The log, read as a stranger would.
     pub fn log(&self) -> Log {
-        let (log, client) = (self.log, self.client.handle().clone());
+        let (log, client) = (self.log, self.client.handle());
         Log::served(self.site().path(), move |key| {
             let request = Request::get(format!("/{key}")).body(Full::default()).unwrap();
             let (parts, body) = client.block_on(exchange(log, request)).expect("a response");
@@ -126,24 +122,11 @@ impl Worker {
 
     #[track_caller]
     pub fn send(&self, request: Request<Full<Bytes>>) -> Answer {
-        let (parts, body) = self.client.block_on(exchange(self.address, request)).expect("a response");
-        let mut answer = Answer {
-            status: Some(parts.status),
-            headers: parts.headers,
-            body,
-            records: Vec::new(),
-            _host: None,
-        };
-        answer.records = self.records_of(&answer.request_id_or_none().unwrap_or_default());
-        answer
-    }
-
-    /// The same, and waits for the record of an answer that broke off.
-    #[track_caller]
-    pub fn patient(&self, request: http::request::Builder) -> Answer {
-        let mut answer = self.ask(request);
+        let mut answer = self.client.send(request);
         let end = Instant::now() + Duration::from_secs(20);
-        while answer.records.is_empty() && Instant::now() < end {
+        answer.records = self.records_of(&answer.request_id_or_none().unwrap_or_default());
+        // A whole response is acknowledged, so its record is there. One that broke may come before its record.
+        while matches!(answer.body, Body::Cut(_)) && answer.records.is_empty() && Instant::now() < end {
             answer.records = self.records_of(&answer.request_id_or_none().unwrap_or_default());
         }
         answer
@@ -158,11 +141,14 @@ impl Worker {
     /// Begins a request, and leaves once the gate has let it in: its state on disk has grown.
     pub fn begin(&self, request: http::request::Builder) {
         let request = request.body(Full::default()).unwrap();
-        let asking = self.client.spawn(exchange(self.address, request));
+        let asking = self.client.begin(request);
         let gates = self.site().path().join("worker-state/tollgate-gate");
         let written = || {
-            std::fs::read_dir(&gates)
-                .is_ok_and(|entries| entries.flatten().any(|entry| contains(&entry.path(), b"\"requestId\"")))
+            std::fs::read_dir(&gates).is_ok_and(|entries| {
+                entries.flatten().any(|entry| {
+                    std::fs::read(entry.path()).is_ok_and(|bytes| contains(&bytes, b"\"requestId\""))
+                })
+            })
         };
         let end = Instant::now() + Duration::from_secs(20);
         while !written() {
@@ -174,9 +160,7 @@ impl Worker {
     /// Without a look into the log.
     #[track_caller]
     pub fn unrecorded(&self, request: http::request::Builder) -> Answer {
-        let request = request.body(Full::default()).unwrap();
-        let (parts, body) = self.client.block_on(exchange(self.address, request)).expect("a response");
-        Answer { status: Some(parts.status), headers: parts.headers, body, records: Vec::new(), _host: None }
+        self.client.send(request.body(Full::default()).unwrap())
     }
 
     fn records_of(&self, id: &str) -> Vec<Record> {
@@ -202,10 +186,6 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn contains(file: &Path, text: &[u8]) -> bool {
-    std::fs::read(file).is_ok_and(|bytes| bytes.windows(text.len()).any(|window| window == text))
 }
 
 /// The platform's own program, as the adapter's lock pins it.

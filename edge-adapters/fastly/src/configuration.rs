@@ -19,7 +19,7 @@ const START: u32 = 8;
 
 /// The component whose `settings.read` returns these bytes.
 pub(crate) fn component(settings: &[u8]) -> Result<Vec<u8>, ComposeError> {
-    let failed = |reason: String| ComposeError::Malformed { part: "configuration", reason };
+    let failed = |reason: String| ComposeError::Malformed { part: "configuration".to_owned(), reason };
     let length = u32::try_from(settings.len()).map_err(|_| failed("it has more than 4 GiB".to_owned()))?;
     let mut module = module(settings, length);
     let mut resolve = Resolve::default();

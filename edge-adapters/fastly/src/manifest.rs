@@ -50,16 +50,24 @@ struct LocalBackend {
 pub(crate) fn write(service: &Service) -> Result<String, toml::ser::Error> {
     let address = |origin: &Origin| Backend { address: origin.host.clone(), port: origin.port };
     let url = |origin: &Origin| LocalBackend { url: format!("{origin}/") };
-    let thing = |name, description| BTreeMap::from([(name, Thing { description })]);
     toml::to_string(&Manifest {
         manifest_version: 3,
         name: service.name.to_string(),
-        description: "A gate in front of origins, made by tollgate-fastly: derivation.json says of what.",
+        description: "A gate and what is behind it, made by tollgate-fastly: derivation.json says of what.",
         language: "other",
         setup: Setup {
             backends: service.origins().map(|(name, origin)| (name, address(origin))).collect(),
-            kv_stores: thing(crate::COUNTS, "What buckets are counted in: for this service alone."),
-            log_endpoints: thing(crate::RECORDS, "One audit record for each request, a line of JSON each."),
+            kv_stores: BTreeMap::from([(
+                crate::COUNTS,
+                Thing { description: "What buckets are counted in: for this service alone." },
+            )]),
+            log_endpoints: [
+                (crate::RECORDS, "One audit record for each request, a line of JSON each."),
+                (crate::NOTES, "What was let in: the record of a request that has no other."),
+                (crate::OUTPUT, "What apps write to their standard output and error."),
+            ]
+            .map(|(name, description)| (name, Thing { description }))
+            .into(),
         },
         local_server: Local {
             backends: service.origins().map(|(name, origin)| (name, url(origin))).collect(),

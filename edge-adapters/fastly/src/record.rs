@@ -1,6 +1,7 @@
 //! The derivation record: what went in and what came out, by digest, so that anybody with the inputs can make the
 //! same bundle and compare.
 
+use crate::apps::Placed;
 use crate::compose::Parts;
 use crate::service::Service;
 use serde::Serialize;
@@ -16,7 +17,7 @@ pub(crate) struct Record {
     embedded: Vec<Input>,
     /// The settings, as the component that holds them.
     configuration: Digests,
-    /// The signed components that the gate is told of, and that origins run.
+    /// The signed components that the gate is told of, and that the service does not run.
     named: Vec<Input>,
     outputs: Vec<Output>,
 }
@@ -75,19 +76,25 @@ impl Output {
 }
 
 impl Record {
-    pub(crate) fn of(service: &Service, parts: &Parts, configuration: &[u8], outputs: Vec<Output>) -> Self {
-        let apps = service.tenants.iter().flat_map(|tenant| {
-            let app =
-                |app: &crate::App| Input::of(format!("app {}/{}", tenant.name, app.name), &app.component);
-            tenant.apps.iter().map(app).collect::<Vec<_>>()
-        });
+    pub(crate) fn of(
+        service: &Service,
+        parts: &Parts,
+        placed: &[Placed<'_>],
+        configuration: &[u8],
+        outputs: Vec<Output>,
+    ) -> Self {
+        let input = |of: &Placed<'_>| Input::of(format!("app {}", of.name()), &of.app.component);
+        let all = service.tenants.iter();
+        let all = all.flat_map(|tenant| tenant.apps.iter().map(move |app| Placed { tenant, app }));
+        let named = all.filter(|of| !placed.iter().any(|one| one.is(of.tenant, of.app)));
+        let parts = parts.each().into_iter().map(|(role, part)| Input::of(role.to_owned(), part));
         Self {
             target: "fastly",
             deriver: Deriver { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
             gas_schedule: None,
-            embedded: parts.each().map(|(role, part)| Input::of(role.to_owned(), part)).into(),
+            embedded: parts.chain(placed.iter().map(input)).collect(),
             configuration: Digests::of(configuration),
-            named: apps.collect(),
+            named: named.map(|of| input(&of)).collect(),
             outputs,
         }
     }

@@ -4,7 +4,8 @@ use http::{HeaderName, Method};
 use std::fmt;
 use tollgate_fastly_front as front;
 use tollgate_runtime::{
-    BucketSetting, Client, Consistency, FailureMode, HostPattern, KeyField, Limits, Name, Origin, Unit,
+    BucketSetting, Client, Consistency, FailureMode, Grants, HostPattern, KeyField, Limits, Mode, Name,
+    Origin, OriginPattern, Unit,
 };
 use tollgate_trust::Verified;
 
@@ -34,17 +35,21 @@ pub struct Tenant {
     pub routes: Vec<Route>,
 }
 
-/// An app, which an origin runs.
+/// An app, which the service runs, or an origin.
 #[derive(Clone)]
 pub struct App {
     /// Its name.
     pub name: Name,
-    /// Its component. Policies see the digest; that the origin runs it is for the operator to see to.
+    /// Its component. Policies see the digest; that an origin runs it is for the operator to see to.
     pub component: Verified,
-    /// Where it runs.
+    /// Where it runs, if not in the service.
     pub origin: Option<Origin>,
-    /// What it may take; of these, the front holds those of bodies.
+    /// How an instance is used in the service.
+    pub mode: Mode,
+    /// What it may take.
     pub limits: Limits,
+    /// What it is given in the service.
+    pub grants: Grants,
 }
 
 /// A route.
@@ -74,7 +79,7 @@ pub struct Problem {
     /// What asks for it, such as `tenants.acme.buckets.burst`.
     pub place: String,
     /// What it is, and what to change.
-    pub text: &'static str,
+    pub text: String,
 }
 
 impl fmt::Display for Problem {
@@ -83,34 +88,40 @@ impl fmt::Display for Problem {
     }
 }
 
-const NO_ORIGIN: &str =
-    "Fastly runs the gate and not the app: add `origin = \"https://…\"`, where the app runs";
 const EXACT: &str = "counts on Fastly are not exact: add `consistency = \"approximate\"`, or count elsewhere";
-const GAS: &str = "an origin's gas is not known here: count requests (`unit = \"requests\"`)";
+const GAS: &str = "nothing is metered on Fastly: count requests (`unit = \"requests\"`)";
 const OPEN: &str = "a gate that traps takes the whole service instance with it, so no route can stay open: \
                     write `failure = \"closed\"`";
 
 impl Service {
-    /// The settings of the front.
+    /// The settings of the front. `number` tells which app of the service a tenant's app is.
     ///
     /// # Errors
-    /// Everything that Fastly can't give.
-    pub(crate) fn settings(&self) -> Result<front::Settings, Vec<Problem>> {
+    /// Everything that Fastly can't give, but for what apps ask of it.
+    pub(crate) fn settings(
+        &self,
+        number: impl Fn(&Tenant, &App) -> Option<u32>,
+    ) -> Result<front::Settings, Vec<Problem>> {
         let problems: Vec<Problem> = self.tenants.iter().flat_map(Tenant::problems).collect();
         if !problems.is_empty() {
             return Err(problems);
         }
         Ok(front::Settings {
             log: crate::RECORDS.to_owned(),
+            notes: crate::NOTES.to_owned(),
+            output: crate::OUTPUT.to_owned(),
             counts: crate::COUNTS.to_owned(),
-            tenants: self.tenants.iter().map(Tenant::settings).collect(),
+            tenants: self.tenants.iter().map(|tenant| tenant.settings(|app| number(tenant, app))).collect(),
         })
     }
 
-    /// The origins, with the names of the service's backends.
+    /// Whatever is asked from the service, with the names of its backends: where apps run, and what apps may ask.
     pub(crate) fn origins(&self) -> impl Iterator<Item = (String, &Origin)> {
         self.tenants.iter().flat_map(|tenant| {
-            tenant.apps.iter().filter_map(|app| Some((tenant.backend(&app.name), app.origin.as_ref()?)))
+            tenant.apps.iter().flat_map(move |app| {
+                let runs_at = app.origin.as_ref().map(|origin| (tenant.backend(&app.name), origin));
+                runs_at.into_iter().chain(tenant.asked(app).map(|(_, name, origin)| (name, origin)))
+            })
         })
     }
 }
@@ -118,8 +129,9 @@ impl Service {
 impl Tenant {
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let mut add = |place: String, text| {
-            problems.push(Problem { place: format!("tenants.{}.{place}", self.name), text })
+        let mut add = |place: String, text: &str| {
+            problems
+                .push(Problem { place: format!("tenants.{}.{place}", self.name), text: String::from(text) })
         };
         for bucket in &self.buckets {
             let place = || format!("buckets.{}", bucket.name);
@@ -128,11 +140,6 @@ impl Tenant {
             }
             if bucket.consistency == Consistency::Exact {
                 add(place(), EXACT);
-            }
-        }
-        for app in self.apps.iter().filter(|app| app.origin.is_none()) {
-            if self.routes.iter().any(|route| route.app == app.name) {
-                add(format!("apps.{}", app.name), NO_ORIGIN);
             }
         }
         for route in self.routes.iter().filter(|route| route.failure == FailureMode::Open) {
@@ -146,7 +153,15 @@ impl Tenant {
         format!("{}_{app}", self.name)
     }
 
-    fn settings(&self) -> front::Tenant {
+    /// The origins that an app of the service may ask, each with its backend's name.
+    fn asked<'a>(&'a self, app: &'a App) -> impl Iterator<Item = (String, String, &'a Origin)> {
+        let granted = app.grants.http.iter().filter(|_| app.origin.is_none());
+        let origins = granted.flat_map(|egress| egress.allow.iter().filter_map(OriginPattern::only));
+        let backend = self.backend(&app.name);
+        origins.enumerate().map(move |(n, origin)| (origin.to_string(), format!("{backend}_{n}"), origin))
+    }
+
+    fn settings(&self, number: impl Fn(&App) -> Option<u32>) -> front::Tenant {
         let routes = self.routes.iter();
         front::Tenant {
             name: self.name.to_string(),
@@ -154,12 +169,16 @@ impl Tenant {
             buckets: self.buckets.iter().map(bucket).collect(),
             clients: self.clients.iter().map(client).collect(),
             // A route without its app is none: the configuration has seen to that.
-            routes: routes.filter_map(|route| self.route(route)).collect(),
+            routes: routes.filter_map(|route| self.route(route, &number)).collect(),
         }
     }
 
-    fn route(&self, route: &Route) -> Option<front::Route> {
+    fn route(&self, route: &Route, number: impl Fn(&App) -> Option<u32>) -> Option<front::Route> {
         let app = self.apps.iter().find(|app| app.name == route.app)?;
+        let place = match number(app) {
+            Some(number) => front::Place::Component(self.component(app, number)),
+            None => front::Place::Origin(self.backend(&app.name)),
+        };
         Some(front::Route {
             name: route.name.to_string(),
             host: route.host.to_string(),
@@ -167,12 +186,31 @@ impl Tenant {
             methods: route.methods.iter().map(ToString::to_string).collect(),
             app: route.app.to_string(),
             component: app.component.blake3().to_string(),
-            origin: self.backend(&route.app),
+            place,
             buckets: route.buckets.iter().map(ToString::to_string).collect(),
             headers: route.headers.iter().map(ToString::to_string).collect(),
             request_body_bytes: app.limits.request_body_bytes,
             response_body_bytes: app.limits.response_body_bytes,
         })
+    }
+
+    /// An app of the service, with what it has for one run.
+    fn component(&self, app: &App, number: u32) -> front::Component {
+        let Limits { outgoing_requests, header_bytes, log_lines, log_line_bytes, .. } = app.limits;
+        front::Component {
+            number,
+            reuse: match app.mode {
+                Mode::Serial { reuse } => reuse,
+                Mode::Fresh | Mode::Reset | Mode::Concurrent(_) => 1,
+            },
+            origins: self.asked(app).map(|(origin, backend, _)| (origin, backend)).collect(),
+            environment: app.grants.environment.clone(),
+            config: app.grants.config.clone().unwrap_or_default(),
+            outgoing_requests: u64::from(outgoing_requests),
+            header_bytes: header_bytes as u64,
+            log_lines: u64::from(log_lines),
+            log_line_bytes: log_line_bytes as u64,
+        }
     }
 }
 

@@ -177,6 +177,11 @@ impl OriginPattern {
         Ok(Self { subdomains, origin: Origin::of(&uri)? })
     }
 
+    /// The one origin that it stands for; none for a pattern of many.
+    pub fn only(&self) -> Option<&Origin> {
+        (!self.subdomains).then_some(&self.origin)
+    }
+
     fn matches(&self, origin: &Origin) -> bool {
         let host = if self.subdomains {
             origin

@@ -138,7 +138,7 @@ impl Inspection {
     }
 
     /// The first import that these grants do not cover.
-    pub(crate) fn ungranted(&self, grants: &Grants) -> Option<&Import> {
+    pub fn ungranted(&self, grants: &Grants) -> Option<&Import> {
         self.imports.iter().find(|import| !granted(needs(&import.name), grants))
     }
 }

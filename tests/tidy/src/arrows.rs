@@ -4,7 +4,7 @@ use crate::manifest::packages;
 use crate::tree::{Tree, assert_none, is_in};
 
 /// The arrows. The first folder that a crate lies in is its room; it may depend on crates in the folders beside it.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("guest-sdk", &[]),
     ("components/examples", &["guest-sdk"]),
     ("components", &["guest-sdk"]),
@@ -13,8 +13,10 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("host/request", &[]),
     ("host/runtime", &["host/trust", "host/request"]),
     // What meets clients elsewhere reads requests as the host does, and writes the same records.
-    ("edge-adapters/fastly/front", &["host/request", "components/audit"]),
-    ("edge-adapters/fastly/backend", &[]),
+    ("edge-adapters/fastly/front", &["host/request", "components/audit", "edge-adapters/fastly/platform"]),
+    ("edge-adapters/fastly/backend", &["edge-adapters/fastly/platform"]),
+    ("edge-adapters/fastly/wasi", &["host/request", "edge-adapters/fastly/platform"]),
+    ("edge-adapters/fastly/platform", &[]),
     ("edge-adapters", &["host/trust", "host/runtime", "edge-adapters/fastly/front"]),
     // The binary assembles the house. Of the audit component it takes the pure core, which reads and checks a log.
     ("host/cli", &["host/trust", "host/runtime", "edge-adapters", "components/audit"]),

@@ -37,7 +37,12 @@ const UNSAFE: &str = "host/runtime/src/native.rs";
 const HOST: [&str; 2] = ["host", "edge-adapters"];
 
 /// What lies there and is a guest, whose bindings are unsafe inside a sandbox.
-const GUESTS: [&str; 2] = ["edge-adapters/fastly/backend", "edge-adapters/fastly/front"];
+const GUESTS: [&str; 4] = [
+    "edge-adapters/fastly/backend",
+    "edge-adapters/fastly/front",
+    "edge-adapters/fastly/platform",
+    "edge-adapters/fastly/wasi",
+];
 
 /// Where everything may be used.
 const FREE: [&str; 2] = ["tests", "benches"];

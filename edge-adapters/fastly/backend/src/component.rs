@@ -2,13 +2,11 @@
 
 use crate::bindings::exports::wasi::keyvalue::atomics::{self, CasError, GuestCas};
 use crate::bindings::exports::wasi::keyvalue::store::{self, Error, GuestBucket, KeyResponse};
-use crate::bindings::fastly::compute::types::OpenError;
-use crate::bindings::fastly::compute::{http_body, kv_store};
+use crate::bindings::fastly::compute::kv_store;
 use crate::{Counters, Entry, Insert, Kv, KvError, Listing, Swap, Version};
 use std::rc::Rc;
-
-/// How much of a body is asked for at once.
-const CHUNK_BYTES: u32 = 64 << 10;
+use tollgate_fastly_platform::bindings::fastly::compute::types::OpenError;
+use tollgate_fastly_platform::{self as platform, Body};
 
 /// The longest value, and the longest list of keys: far more than any counter has.
 const VALUE_BYTES_MOST: usize = 4 << 20;
@@ -64,32 +62,18 @@ impl Store {
     }
 }
 
-fn body(value: &[u8]) -> Result<http_body::Body, KvError> {
-    let failed = |error| KvError::Failed(format!("a body can't be written: {error:?}"));
-    let body = http_body::new().map_err(failed)?;
-    let mut rest = value;
-    while !rest.is_empty() {
-        let written = http_body::write(&body, rest).map_err(failed)?;
-        // No progress would be an endless loop.
-        let left = usize::try_from(written).ok().filter(|&n| n > 0).and_then(|n| rest.get(n..));
-        rest = left.ok_or_else(|| KvError::Failed("a body takes no more bytes".to_owned()))?;
-    }
+fn body(value: &[u8]) -> Result<Body, KvError> {
+    let body = platform::empty().map_err(unreadable)?;
+    platform::write(&body, value).map_err(unreadable)?;
     Ok(body)
 }
 
-fn read(body: &http_body::Body) -> Result<Vec<u8>, KvError> {
-    let mut value = Vec::new();
-    loop {
-        let chunk = http_body::read(body, CHUNK_BYTES)
-            .map_err(|error| KvError::Failed(format!("a body can't be read: {error:?}")))?;
-        if chunk.is_empty() {
-            return Ok(value);
-        }
-        if value.len() + chunk.len() > VALUE_BYTES_MOST {
-            return Err(KvError::Failed("a value is too long".to_owned()));
-        }
-        value.extend_from_slice(&chunk);
-    }
+fn read(body: &Body) -> Result<Vec<u8>, KvError> {
+    platform::read_whole(body, VALUE_BYTES_MOST).map_err(unreadable)
+}
+
+fn unreadable(failure: platform::Failure) -> KvError {
+    KvError::Failed(failure.to_string())
 }
 
 fn failure(error: kv_store::KvError) -> KvError {

@@ -9,32 +9,11 @@
 //! turns both into a component of the world `backend`.
 
 #[cfg(target_family = "wasm")]
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    unsafe_code,
-    dead_code,
-    clippy::all,
-    clippy::allow_attributes_without_reason,
-    reason = "generated from the WIT"
-)]
-mod bindings {
-    wit_bindgen::generate!({
-        path: [
-            "../../../wit/deps/io",
-            "../../../wit/deps/clocks",
-            "../../../wit/deps/random",
-            "../../../wit/deps/cli",
-            "../../../wit/deps/fastly",
-            "../../../wit/deps/keyvalue",
-            "../../../wit/platform",
-            "../../../wit/gate",
-            "../wit",
-        ],
-        world: "tollgate:fastly/backend",
-        generate_all,
-    });
-}
+tollgate_fastly_platform::bindings!("tollgate:fastly/backend", with: {
+    "fastly:compute/async-io@0.1.0": tollgate_fastly_platform::bindings::fastly::compute::async_io,
+    "fastly:compute/http-body@0.1.0": tollgate_fastly_platform::bindings::fastly::compute::http_body,
+    "fastly:compute/types@0.1.0": tollgate_fastly_platform::bindings::fastly::compute::types,
+});
 
 mod counters;
 mod key;

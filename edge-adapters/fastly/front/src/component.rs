@@ -1,10 +1,10 @@
 //! The shell: the line as a component of the world `front`.
 
 use crate::bindings::exports::fastly::compute::http_incoming::Guest;
-use crate::bindings::fastly::compute::http_body::Body;
-use crate::bindings::fastly::compute::http_req::Request;
 use crate::bindings::tollgate::fastly::settings;
 use crate::line;
+use tollgate_fastly_platform::Body;
+use tollgate_fastly_platform::bindings::fastly::compute::http_req::Request;
 
 struct Component;
 

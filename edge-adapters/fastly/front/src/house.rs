@@ -37,6 +37,9 @@ pub enum SettingsError {
 #[derive(Debug)]
 pub struct House {
     pub(crate) log: String,
+    pub(crate) notes: String,
+    /// The log endpoint for the lines of apps.
+    pub(crate) output: Rc<str>,
     counts: String,
     /// How many there are.
     pub(crate) tenants: usize,
@@ -58,7 +61,7 @@ impl House {
     /// # Errors
     /// What this front could not serve. The bundler asks, so that no bundle has such settings.
     pub fn read(settings: &[u8]) -> Result<Self, SettingsError> {
-        let Settings { log, counts, tenants } = serde_json::from_slice(settings)?;
+        let Settings { log, notes, output, counts, tenants } = serde_json::from_slice(settings)?;
         let mut table = Table::default();
         let count = tenants.len();
         for tenant in tenants {
@@ -75,7 +78,7 @@ impl House {
                 })?;
             }
         }
-        Ok(Self { log, counts, tenants: count, table })
+        Ok(Self { log, notes, output: output.into(), counts, tenants: count, table })
     }
 
     /// What the gate is configured with for a tenant.

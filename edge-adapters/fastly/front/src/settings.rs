@@ -1,6 +1,7 @@
 //! What a service was built to do, as it stands in the bundle.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A checked configuration. The bundler writes it, and the front of the same version reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -8,6 +9,10 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// The log endpoint that records go to.
     pub log: String,
+    /// The log endpoint for what was let in, before it runs.
+    pub notes: String,
+    /// The log endpoint for what apps write to their standard output and error.
+    pub output: String,
     /// The KV store that buckets are counted in.
     pub counts: String,
     /// The tenants, sorted by name.
@@ -88,8 +93,8 @@ pub struct Route {
     pub app: String,
     /// The blake3 digest of the app's component, in lower-case hexadecimal digits.
     pub component: String,
-    /// The name of the service's backend that is the app's origin.
-    pub origin: String,
+    /// Where the app is.
+    pub place: Place,
     /// The buckets that it draws on.
     pub buckets: Vec<String>,
     /// Request headers that the gate may see, in lower case.
@@ -98,4 +103,38 @@ pub struct Route {
     pub request_body_bytes: u64,
     /// The longest response body, bytes.
     pub response_body_bytes: u64,
+}
+
+/// Where an app is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// At an origin: the name of the service's backend.
+    Origin(String),
+    /// Behind the gate, in the service itself.
+    Component(Component),
+}
+
+/// An app of the service, and what it has for one run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Component {
+    /// Its number among the apps of the service.
+    pub number: u32,
+    /// Requests that one instance answers: 1 for a fresh instance for each.
+    pub reuse: u32,
+    /// The origins that it may ask, as `scheme://host:port`, and the service's backend for each.
+    pub origins: BTreeMap<String, String>,
+    /// Its environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Its configuration.
+    pub config: BTreeMap<String, String>,
+    /// Outgoing requests of one run.
+    pub outgoing_requests: u64,
+    /// Bytes of one set of header fields.
+    pub header_bytes: u64,
+    /// Lines that one run may write.
+    pub log_lines: u64,
+    /// Bytes of one line.
+    pub log_line_bytes: u64,
 }

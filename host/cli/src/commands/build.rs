@@ -53,7 +53,7 @@ pub(super) struct BuildArgs {
 enum Target {
     /// Cloudflare Workers: the gate, and apps behind it
     Cloudflare,
-    /// Fastly Compute: the gate in front of origins
+    /// Fastly Compute: the gate, with apps or origins behind it
     Fastly,
 }
 

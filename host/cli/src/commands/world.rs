@@ -3,7 +3,7 @@
 use tollgate_runtime::Inspection;
 
 /// Exported interfaces, and the world that each belongs to. The first that fits decides.
-const WORLDS: [(&str, &str); 9] = [
+const WORLDS: [(&str, &str); 10] = [
     ("wasi:http/handler", "wasi:http/service"),
     ("wasi:http/incoming-handler", "wasi:http/proxy"),
     ("tollgate:gate/policy", "tollgate:gate/policy-engine"),
@@ -12,6 +12,7 @@ const WORLDS: [(&str, &str); 9] = [
     ("tollgate:gate/audit", "tollgate:gate/audit-log"),
     ("fastly:compute/http-incoming", "fastly:compute/service"),
     ("tollgate:gate/types", "tollgate:fastly/backend"),
+    ("tollgate:fastly/runs", "tollgate:fastly/wasi"),
     ("wasi:cli/run", "wasi:cli/command"),
 ];
 

@@ -71,7 +71,8 @@ pub fn fastly(config: &Config, name: &Name, parts: Option<&Path>) -> Result<(Ser
         None => None,
     };
     let tenants = config.tenants.iter().map(|tenant| read(tenant, verify)).collect::<Result<_, _>>()?;
-    let parts = Parts { gate: common.parts(engine), front: own("front")?, backend: own("backend")? };
+    let gate = common.parts(engine);
+    let parts = Parts { gate, front: own("front")?, backend: own("backend")?, wasi: own("wasi")? };
     Ok((Service { name: name.clone(), tenants }, parts))
 }
 
@@ -96,7 +97,9 @@ fn read(
             name: app.name.clone(),
             component: verify(format!("app `{}/{}`", tenant.name, app.name), &app.component)?,
             origin: app.origin.clone(),
+            mode: app.mode,
             limits: app.limits.clone(),
+            grants: app.grants.clone(),
         })
     };
     let route = |route: &config::Route| Route {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::Client;
+use crate::{Client, Place};
 
 /// One tenant with one route for every host.
 pub(crate) fn settings() -> Settings {
@@ -10,7 +10,7 @@ pub(crate) fn settings() -> Settings {
         methods: Vec::new(),
         app: "web".into(),
         component: "00".into(),
-        origin: "acme_web".into(),
+        place: Place::Origin("acme_web".into()),
         buckets: vec!["burst".into()],
         headers: vec!["x-plan".into()],
         request_body_bytes: 1,
@@ -27,7 +27,13 @@ pub(crate) fn settings() -> Settings {
         }],
         routes: vec![route],
     };
-    Settings { log: "records".into(), counts: "counts".into(), tenants: vec![tenant] }
+    Settings {
+        log: "records".into(),
+        notes: "notes".into(),
+        output: "output".into(),
+        counts: "counts".into(),
+        tenants: vec![tenant],
+    }
 }
 
 pub(crate) fn house(settings: &Settings) -> Result<House, SettingsError> {
@@ -38,7 +44,8 @@ pub(crate) fn house(settings: &Settings) -> Result<House, SettingsError> {
 fn a_route_leads_to_its_tenant_and_to_the_gate_that_is_configured_for_it() {
     let house = house(&settings()).unwrap();
     let entry = house.table.find("any.test", "/x", &Method::GET).unwrap();
-    assert_eq!((entry.tenant.name.as_str(), entry.route.origin.as_str()), ("acme", "acme_web"));
+    let place = Place::Origin("acme_web".into());
+    assert_eq!((entry.tenant.name.as_str(), &entry.route.place), ("acme", &place));
     let gate = house.gate(&entry.tenant);
     assert_eq!(gate.store, "counts");
     assert_eq!(
