@@ -42,4 +42,4 @@ pub use pulse::{Bytes, Footprint, Pace, Pulse};
 pub use raw::{Ask, Connection, Reply, Sending};
 pub use siege::{Siege, Strictness};
 pub use viceroy::Viceroy;
-pub use worker::{Worker, build_bundle, try_bundle};
+pub use worker::{Wanted, Worker, build_bundle, try_bundle};

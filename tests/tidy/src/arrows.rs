@@ -15,9 +15,9 @@ const ARROWS: [(&str, &[&str]); 16] = [
     // What meets clients elsewhere reads requests as the host does, and writes the same records.
     ("edge-adapters/fastly/front", &["host/request", "components/audit"]),
     ("edge-adapters/fastly/backend", &[]),
-    ("edge-adapters", &["host/trust", "host/runtime", "edge-adapters/fastly/front"]),
+    ("edge-adapters", &["host/trust", "host/derive", "host/runtime", "edge-adapters/fastly/front"]),
     // The binary assembles the house. Of the audit component it takes the pure core, which reads and checks a log.
-    ("host/cli", &["host/trust", "host/runtime", "edge-adapters", "components/audit"]),
+    ("host/cli", &["host/trust", "host/derive", "host/runtime", "edge-adapters", "components/audit"]),
     ("tests/guests", &["guest-sdk"]),
     ("tests/tidy", &[]),
     ("tests/xtask", &[]),
