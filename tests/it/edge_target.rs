@@ -85,6 +85,16 @@ fn a_configuration_is_held_against_a_platform_with_its_quotas_and_routes() {
 }
 
 #[test]
+fn an_app_that_runs_at_its_origin_may_import_what_fastly_does_not_have() {
+    let fits = |case: Case| {
+        let site = case.write();
+        check(&["fastly", "--config", &site.file().display().to_string()]).status.success()
+    };
+    assert!(!fits(Case::guest("hello")));
+    assert!(fits(Case::guest("hello").keys("origin = \"https://origin.example\"")));
+}
+
+#[test]
 fn what_is_not_a_component_can_not_be_told_about() {
     let output = check(&["server", "/dev/null"]);
     assert_eq!(output.status.code(), Some(1));

@@ -141,7 +141,7 @@ impl fmt::Display for Report {
             let (used, most, unit) = (line.used, line.limit.most, line.quantity.unit());
             let advice =
                 if line.fits() { String::new() } else { format!("  TOO MUCH. {}", line.limit.advice) };
-            writeln!(f, "  {:20}{used:>12} of {most:>11} {unit}{advice}", line.quantity.to_string())?;
+            writeln!(f, "  {:22}{used:>12} of {most:>11} {unit}{advice}", line.quantity.to_string())?;
         }
         self.hints.iter().try_for_each(|hint| writeln!(f, "  start-up: {hint}"))
     }

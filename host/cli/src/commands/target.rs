@@ -52,6 +52,8 @@ pub(super) fn run(
             output.warnings(&config.warnings);
             let all = config.tenants.iter();
             let apps = all.flat_map(|tenant| tenant.apps.iter().map(move |app| (tenant, app)));
+            // An app with an origin runs there, and Fastly has only the gate before it.
+            let apps = apps.filter(|(_, app)| target != Target::Fastly || app.origin.is_none());
             let apps = apps.map(|(tenant, app)| {
                 component(format!("{}/{}", tenant.name, app.name), &app.component, target)
             });
