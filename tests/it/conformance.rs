@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 use testkit::{
-    Answer, Body, Case, Expect, Host, Platform, Site, Vector, Vectors, Viceroy, Worker, build_bundle,
+    Answer, Body, Case, Expect, Host, Platform, Vector, Vectors, Viceroy, Wanted, Worker, build_bundle,
     contains, guest,
 };
+use tollgate_derive::record::Record;
 use tollgate_trust::{Blake3, Sha256};
 
 /// A platform with the site of one file.
@@ -229,21 +230,22 @@ fn the_same_signed_bytes_run_on_all_three() {
         ("gate", "gate/gate.wasm"),
         ("policy", "gate/policy.wasm"),
         ("limiter", "gate/limiter.wasm"),
-        ("app acme/hello", "acme-hello.wasm"),
-        ("app acme/echo", "acme-echo.wasm"),
+        ("hello", "acme-hello.wasm"),
+        ("echo", "acme-echo.wasm"),
     ];
     let signed = parts.map(|(role, file)| (role, std::fs::read(site.path().join(file)).unwrap()));
     assert_eq!(signed[3].1, std::fs::read(guest("hello-02")).unwrap());
 
-    let cloudflare = build_bundle(&site, &[]);
-    let cloudflare = cloudflare.derivation();
+    let cloudflare = build_bundle(&site, &Wanted::default());
     let built = site.build();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let (service, embedded) = fastly(&site);
+    let fastly = Record::parse(&site.bundled("derivation.json")).unwrap();
+    let service = site.bundled("bin/main.wasm");
     for (role, bytes) in &signed {
-        let digest = Sha256::of(bytes).to_string();
-        assert!(cloudflare.components.iter().any(|input| input.sha256 == digest), "{role} on Cloudflare");
-        assert_eq!(embedded.get(*role), Some(&digest), "{role} on Fastly");
+        let digest = Sha256::of(bytes);
+        let has = |record: &Record| record.inputs.iter().any(|input| input.sha256 == digest);
+        assert!(has(cloudflare.record()), "{role} on Cloudflare");
+        assert!(has(&fastly), "{role} on Fastly");
         assert!(contains(&service, bytes), "{role} does not stand in the Fastly service as it was signed");
     }
     // A server says in each record what it ran.
@@ -259,13 +261,4 @@ fn two_apps() -> Case {
         testkit::App::guest(guest).named(name).route(&format!("path = \"/{name}\""))
     };
     Case::new().tenant(testkit::Tenant::new("acme").app(app("hello", "hello-02")).app(app("echo", "echo_02")))
-}
-
-/// The service of a built site, and the sha256 of what stands in it by role.
-fn fastly(site: &Site) -> (Vec<u8>, BTreeMap<String, String>) {
-    let record: serde_json::Value = serde_json::from_slice(&site.bundled("derivation.json")).unwrap();
-    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
-    let embedded = record["embedded"].as_array().unwrap().iter();
-    let embedded = embedded.map(|input| (text(&input["role"]), text(&input["sha256"])));
-    (site.bundled("bin/main.wasm"), embedded.collect())
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use testkit::{App, Case, Tenant, Worker, build_bundle};
+use testkit::{App, Case, Tenant, Wanted, Worker, build_bundle};
 use tollgate_trust::Sha256;
 
 const STAFF_ONLY: &str = r#"
@@ -100,38 +100,47 @@ fn where_no_record_can_be_made_nothing_is_answered() {
 #[test]
 fn a_bundle_is_the_same_each_time_and_names_the_signed_bytes() {
     let site = Case::guest("hello-02").quota(3).write();
-    let (one, two) = (build_bundle(&site, &[]), build_bundle(&site, &[]));
+    let [one, two] = [(); 2].map(|()| build_bundle(&site, &Wanted::default()));
     assert!(one == two, "the same inputs give the same bytes");
-    let derivation = one.derivation();
-    for (file, bytes) in one.files().iter().filter(|(name, _)| *name != "derivation.json") {
-        let listed = derivation.outputs.iter().find(|output| output.file == *file);
-        assert_eq!(listed.map(|output| output.sha256.as_str()), Some(Sha256::of(bytes).to_string().as_str()));
+    let record = one.record();
+    let paths: Vec<&String> = record.outputs.iter().map(|output| &output.path).collect();
+    assert_eq!(paths, one.files().keys().collect::<Vec<_>>());
+    assert!(record.outputs.iter().all(|output| output.sha256 == Sha256::of(&one.files()[&output.path])));
+    let parts = [
+        ("gate", "gate/gate.wasm"),
+        ("tenants.acme.policy", "gate/policy.wasm"),
+        ("limiter", "gate/limiter.wasm"),
+        ("audit", "gate/audit.wasm"),
+        ("tenants.acme.apps.web", "acme-web.wasm"),
+    ];
+    for (name, file) in parts {
+        let signed = std::fs::read(site.path().join(file)).unwrap();
+        let input = record.inputs.iter().find(|input| input.name == name).expect(name);
+        assert_eq!(input.sha256, Sha256::of(&signed));
+        assert!(input.release.is_some(), "{name}");
+        let ranges = record.outputs.iter().flat_map(|output| &output.verbatim);
+        let whole: Vec<_> = ranges.filter(|range| range.input == name).collect();
+        assert!(!whole.is_empty(), "a module of {name} stands in what was signed");
+        for range in whole {
+            let core = record.outputs.iter().find(|output| output.verbatim.contains(range)).unwrap();
+            let signed = &signed[range.offset as usize..][..range.bytes as usize];
+            assert_eq!(signed, one.files()[&core.path].as_slice(), "{name}");
+        }
     }
-    let parts =
-        ["gate/gate.wasm", "gate/policy.wasm", "gate/limiter.wasm", "gate/audit.wasm", "acme-web.wasm"];
-    for part in parts {
-        let signed = std::fs::read(site.path().join(part)).unwrap();
-        let digest = Sha256::of(&signed).to_string();
-        assert!(derivation.components.iter().any(|input| input.sha256 == digest), "{part} is an input");
-        let mut verbatim = derivation.modules.iter().filter_map(|module| {
-            let range = module.verbatim.as_ref().filter(|range| range.component == digest)?;
-            Some((range.offset, one.files().get(&module.file)?))
-        });
-        let (offset, core) = verbatim.next().expect("a module of each part");
-        assert_eq!(&signed[offset..offset + core.len()], core.as_slice(), "{part}");
-    }
-    let made = derivation.modules.iter().filter(|module| module.verbatim.is_none());
-    let made: Vec<&str> = made.filter_map(|module| module.file.split('/').nth(1)).collect();
+    let made =
+        record.outputs.iter().filter(|output| output.path.ends_with(".wasm") && output.verbatim.is_empty());
+    let made: Vec<&str> = made.filter_map(|output| output.path.split('/').nth(1)).collect();
     assert_eq!(
         made,
         ["gate.core8.wasm", "gate.glue1.wasm"],
         "what joins the gate's parts, and the glue's own"
     );
+    assert_eq!(record.gas, None);
 }
 
 #[test]
 fn what_the_platform_does_not_have_is_refused_when_the_bundle_is_made() {
-    let refusal = |case: Case| testkit::try_bundle(&case.write(), &[]).unwrap_err();
+    let refusal = |case: Case| testkit::try_bundle(&case.write(), &Wanted::default()).unwrap_err();
     let gas = Case::guest("hello-02").tables(
         "[buckets.gas]\nunit = \"gas\"\nquota = 10\nwindow = \"1h\"\nkey = [\"tenant\"]\nreserve = 1",
     );
@@ -146,7 +155,8 @@ fn what_the_platform_does_not_have_is_refused_when_the_bundle_is_made() {
 fn an_origin_behind_the_gate_gets_what_was_let_in_and_nothing_else() {
     let origin = Case::guest("echo").any_host().start();
     let site = Case::guest("echo").policy(STAFF_ONLY).tables(&alice()).quota(2).write();
-    let worker = Worker::start(site, &[("acme/web", format!("http://{}", origin.address()))]);
+    let origins = [("acme/web", format!("http://{}", origin.address()))];
+    let worker = Worker::start(site, &Wanted { origins: &origins, gas: false });
     worker.ask(get("/")).expect_problem(403, "denied");
     assert_eq!(origin.log().size(), 0, "it did not get there");
     let request = as_alice("/%61?b=c").method("POST").header("x-forwarded-for", "6.6.6.6");

@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use testkit::{App, Case, Host, Site, Tenant, Viceroy, contains, guest};
 use tollgate_audit::{canonical, parse};
+use tollgate_derive::Record;
 
 mod apps;
 
@@ -253,18 +254,19 @@ fn a_bundle_is_the_same_bytes_each_time_and_says_what_it_is_made_of() {
     assert!(files.map(|file| site.bundled(file)) == first, "two runs differ");
 
     let wasm = &first[0];
-    let record: serde_json::Value = serde_json::from_slice(&first[2]).unwrap();
+    let record = Record::parse(&first[2]).unwrap();
+    let main = record.output("bin/main.wasm").unwrap();
     for part in ["gate", "policy", "limiter"] {
         let bytes = std::fs::read(guest(&format!("tollgate-{part}"))).unwrap();
         assert!(contains(wasm, &bytes), "the {part} does not stand in it as it was signed");
-        let embedded = record["embedded"].as_array().unwrap();
-        let told = embedded.iter().find(|input| input["role"] == part).unwrap();
-        assert_eq!(told["sha256"], tollgate_trust::Sha256::of(&bytes).to_string());
-        assert_eq!(told["blake3"], tollgate_trust::Blake3::of(&bytes).to_string());
+        let told = record.inputs.iter().find(|input| input.name == part).unwrap();
+        assert_eq!(told.sha256, tollgate_trust::Sha256::of(&bytes));
+        assert_eq!(told.blake3, tollgate_trust::Blake3::of(&bytes));
+        let range = main.verbatim.iter().find(|range| range.input == part).expect(part);
+        assert_eq!(&wasm[range.at as usize..][..range.bytes as usize], bytes.as_slice(), "{part}");
     }
-    assert_eq!(record["outputs"][0]["path"], "bin/main.wasm");
-    assert_eq!(record["outputs"][0]["sha256"], tollgate_trust::Sha256::of(wasm).to_string());
-    assert_eq!(record["named"][0]["role"], "app acme/web");
+    assert_eq!(main.sha256, tollgate_trust::Sha256::of(wasm));
+    assert!(record.inputs.iter().any(|input| input.name == "tenants.acme.apps.web"));
     let manifest: toml::Table = String::from_utf8(first[1].clone()).unwrap().parse().unwrap();
     assert_eq!(manifest["setup"]["backends"]["acme_web"]["address"].as_str(), Some("origin.example"));
 }

@@ -3,7 +3,7 @@
 use crate::answer::Answer;
 use crate::files::{guest, key, shared_cache, sign, sign_as_importing};
 use crate::host::{Host, Process};
-use crate::worker::{Worker, build_bundle};
+use crate::worker::{Wanted, Worker, write_bundle};
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -236,13 +236,18 @@ impl Case {
 
     /// The same configuration as a Cloudflare worker, in a local workerd.
     pub fn worker(&self) -> Worker {
-        Worker::start(self.write(), &[])
+        Worker::start(self.write(), &Wanted::default())
+    }
+
+    /// The same, whose apps count gas.
+    pub fn metered_worker(&self) -> Worker {
+        Worker::start(self.write(), &Wanted { gas: true, ..Wanted::default() })
     }
 
     /// The same, with this text in place of the log's key.
     pub fn worker_with_key(&self, key: &str) -> Worker {
         let site = self.write();
-        build_bundle(&site, &[]).write(&site.path().join("worker")).unwrap();
+        write_bundle(&site, &Wanted::default());
         Worker::with_key(site, key)
     }
 

@@ -45,4 +45,4 @@ pub use raw::{Ask, Connection, Reply, Sending};
 pub use siege::{Siege, Strictness};
 pub use vectors::{Difference, Expect, Platform, Vector, Vectors};
 pub use viceroy::Viceroy;
-pub use worker::{Worker, build_bundle, try_bundle};
+pub use worker::{Wanted, Worker, build_bundle, try_bundle};

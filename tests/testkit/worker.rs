@@ -15,8 +15,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use tollgate::house::OriginOf;
-use tollgate_cloudflare::{Bundle, ClientAddress, Options, Tools, bundle};
+use tollgate::{deployment, house};
+use tollgate_cloudflare::{ClientAddress, Options, Tools, bundle};
+use tollgate_derive::Derived;
 
 /// A worker in workerd.
 pub struct Worker {
@@ -26,37 +27,55 @@ pub struct Worker {
     site: Option<Site>,
 }
 
-/// The bundle of a site. Apps in `origins`, as `tenant/app` and URL, are servers.
+/// What is asked of a bundle, besides its site.
+#[derive(Default)]
+pub struct Wanted<'a> {
+    /// Apps that are servers, as `tenant/app` and URL.
+    pub origins: &'a [(&'a str, String)],
+    /// Whether apps count gas.
+    pub gas: bool,
+}
+
+/// The bundle of a site.
 #[track_caller]
-pub fn build_bundle(site: &Site, origins: &[(&str, String)]) -> Bundle {
-    try_bundle(site, origins).unwrap_or_else(|error| panic!("{error}"))
+pub fn build_bundle(site: &Site, wanted: &Wanted<'_>) -> Derived {
+    try_bundle(site, wanted).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The same, or what is said instead.
-pub fn try_bundle(site: &Site, origins: &[(&str, String)]) -> Result<Bundle, String> {
-    let origins: Vec<OriginOf> = origins
+pub fn try_bundle(site: &Site, wanted: &Wanted<'_>) -> Result<Derived, String> {
+    let origins: Vec<house::OriginOf> = wanted
+        .origins
         .iter()
         .map(|(app, url)| {
             let (tenant, app) = app.split_once('/').unwrap();
             let name = |text| tollgate_runtime::Name::new(text).unwrap();
-            OriginOf { tenant: name(tenant), app: name(app), origin: url.parse().unwrap() }
+            house::OriginOf { tenant: name(tenant), app: name(app), origin: url.parse().unwrap() }
         })
         .collect();
     let config = tollgate::Config::read(&site.file()).unwrap_or_else(|error| panic!("{error}"));
-    let site = tollgate::house::cloudflare(&config, &origins).unwrap_or_else(|error| panic!("{error:?}"));
+    let site = house::cloudflare(&config, &origins).unwrap_or_else(|error| panic!("{error:?}"));
+    let gas = wanted.gas.then(|| house::gas(&config).unwrap_or_else(|error| panic!("{error}")));
     let options = Options {
         name: tollgate_runtime::Name::new("tollgate").unwrap(),
         client_address: ClientAddress::default(),
+        gas,
     };
     let tools = Tools::at(&tools("cloudflare")).unwrap_or_else(|error| panic!("{error}"));
     bundle(&site, &options, &tools).map_err(|error| tollgate::output::chain(&error))
 }
 
+/// Makes the bundle of a site, for [`Worker::again`].
+#[track_caller]
+pub(crate) fn write_bundle(site: &Site, wanted: &Wanted<'_>) {
+    deployment::write(&site.path().join("worker"), &build_bundle(site, wanted), None).unwrap();
+}
+
 impl Worker {
     /// Makes the bundle of a site, and starts it.
     #[track_caller]
-    pub fn start(site: Site, origins: &[(&str, String)]) -> Self {
-        build_bundle(&site, origins).write(&site.path().join("worker")).unwrap();
+    pub fn start(site: Site, wanted: &Wanted<'_>) -> Self {
+        write_bundle(&site, wanted);
         Self::again(site)
     }
 

@@ -4,14 +4,19 @@ use crate::derive::{DeriveError, Tools};
 use crate::imports::{self, Calls, NotMet};
 use crate::plan::{self, Placed};
 use crate::platform;
-use crate::record::{DERIVATION, Derivation, Deriver, Input, Module, Output};
-use crate::site::{Options, Site, Source};
+use crate::site::{App, Gas, Options, Site, Source, Tenant};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io;
-use std::path::{Path, PathBuf};
-use tollgate_runtime::{Inspection, LoadError, MalformedError, Manifest};
-use tollgate_trust::{Blake3, Sha256, Verified};
+use std::path::PathBuf;
+use tollgate_derive::instrument::{self, InstrumentError};
+use tollgate_derive::record::{Deriver, RecordError};
+use tollgate_derive::report::Measured;
+use tollgate_derive::{Derived as Bundle, Recipe, Target};
+use tollgate_runtime::{Inspection, LoadError, MalformedError, Manifest, Unit};
+use tollgate_trust::{Blake3, Verified};
+
+/// What an element of a table counts as, in bytes of memory: the same as on the server.
+const TABLE_ELEMENT_BYTES: u64 = 16;
 
 /// Why there is no bundle.
 #[derive(Debug, thiserror::Error)]
@@ -27,101 +32,90 @@ pub enum BundleError {
         /// Why.
         source: MalformedError,
     },
+    /// A component can't count gas.
+    #[error("app `{app}` can't count gas")]
+    Instrument {
+        /// The app.
+        app: String,
+        /// Why.
+        source: InstrumentError,
+    },
     /// A gate can't be composed.
     #[error(transparent)]
     Gate(#[from] LoadError),
     /// A quota can't be kept here.
-    #[error(
-        "bucket `{bucket}` of tenant `{tenant}` counts gas, which this platform does not meter: remove it, or serve the tenant on a server"
-    )]
+    #[error("bucket `{bucket}` of tenant `{tenant}` counts gas, {why}")]
     Gas {
         /// The tenant.
         tenant: String,
         /// The bucket.
         bucket: String,
+        /// What stands against it, and what to do.
+        why: &'static str,
     },
     /// Nothing could be derived.
     #[error(transparent)]
     Derive(#[from] DeriveError),
-    /// A file can't be written.
-    #[error("`{}` can't be written", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// What it was made of can't be recorded.
+    #[error("what the bundle is made of can't be recorded")]
+    Record(#[from] RecordError),
 }
 
-/// Every file of a worker, by its path in the bundle.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bundle {
-    files: BTreeMap<String, Vec<u8>>,
-    derivation: Derivation,
-}
-
-impl Bundle {
-    /// The files.
-    #[must_use]
-    pub fn files(&self) -> &BTreeMap<String, Vec<u8>> {
-        &self.files
-    }
-
-    /// What the bundle was derived from.
-    #[must_use]
-    pub fn derivation(&self) -> &Derivation {
-        &self.derivation
-    }
-
-    /// Writes every file below a directory, which is made.
-    ///
-    /// # Errors
-    /// [`BundleError::Write`].
-    pub fn write(&self, directory: &Path) -> Result<(), BundleError> {
-        for (name, bytes) in &self.files {
-            let path = directory.join(name);
-            let written = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-            let written = written.and_then(|()| std::fs::write(&path, bytes));
-            written.map_err(|source| BundleError::Write { path, source })?;
-        }
-        Ok(())
-    }
-}
-
-/// Makes a bundle. Equal inputs give equal bytes.
+/// Makes a bundle: every file of a worker, and the record of what it was derived from. Equal inputs give equal bytes.
 ///
 /// # Errors
 /// What this platform can't do, or the tools.
 pub fn bundle(site: &Site, options: &Options, tools: &Tools) -> Result<Bundle, BundleError> {
-    let mut parts = Parts { tools, components: Vec::new(), derived: Vec::new(), files: BTreeMap::new() };
+    let gas = options.gas.as_ref();
+    let mut parts = Parts { site, gas, tools, derived: Vec::new(), files: BTreeMap::new() };
     let mut gates = Vec::new();
     let mut apps = Vec::new();
     for tenant in &site.tenants {
-        if let Some(bucket) = tenant.buckets.iter().find(|bucket| bucket.unit == tollgate_runtime::Unit::Gas)
-        {
-            return Err(BundleError::Gas {
-                tenant: tenant.name.to_string(),
-                bucket: bucket.name.to_string(),
-            });
-        }
+        check_quotas(tenant, gas.is_some())?;
         gates.push(parts.gate(tenant)?);
         let placed = tenant.apps.iter().map(|app| parts.app(app)).collect::<Result<Vec<_>, _>>()?;
         apps.push(placed);
     }
-    let audit = parts.derive(Kind::Audit, &[&site.audit], site.audit.bytes(), &Calls::default())?;
-    let config = plan::config(site, &gates, &apps);
-    let Parts { components, derived, mut files, .. } = parts;
+    let audit = parts.derive(Kind::Audit, site.audit.bytes(), &Calls::default(), None)?;
+    let config = plan::config(site, &gates, &apps, gas);
+    let Parts { derived, mut files, .. } = parts;
     files.insert("bundle.js".into(), modules(&derived, audit, &config).into_bytes());
     files.insert("worker.js".into(), tools.worker().to_vec());
     let names: Vec<&String> = ordered(&files);
-    let (workerd, wrangler) = (platform::workerd(&names, site), platform::wrangler(options, site));
+    let cpu_ms = platform::cpu_ms(site);
+    let (workerd, wrangler) = (platform::workerd(&names, site), platform::wrangler(options, cpu_ms));
     files.insert("workerd.capnp".into(), workerd);
     files.insert("wrangler.jsonc".into(), wrangler);
-    let derivation = derivation(&files, &components, tools);
-    let text =
-        serde_json::to_string_pretty(&derivation).map_err(|error| DeriveError::Scratch(error.into()))?;
-    files.insert(DERIVATION.into(), format!("{text}\n").into_bytes());
-    Ok(Bundle { files, derivation })
+    let config = serde_json::to_vec(&config).map_err(|error| DeriveError::Scratch(error.into()))?;
+    let recipe = Recipe {
+        deriver: Deriver {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        target: Target::Cloudflare,
+        gas: gas.map(|gas| &gas.operators),
+        options: asked_for(site, options, tools, cpu_ms),
+        sources: sources(site, tools, &config),
+    };
+    Ok(recipe.made(files)?)
+}
+
+/// Refuses quotas of gas that nobody could count.
+fn check_quotas(tenant: &Tenant, is_metered: bool) -> Result<(), BundleError> {
+    let origins = || tenant.apps.iter().filter(|app| matches!(app.source, Source::Origin(_)));
+    for bucket in tenant.setting.buckets.iter().filter(|bucket| bucket.unit == Unit::Gas) {
+        let mut routes = tenant.setting.routes.iter().filter(|route| route.buckets.contains(&bucket.name));
+        let why = if !is_metered {
+            "which this worker does not meter: build it with `--gas on`, or serve the tenant on a server"
+        } else if routes.any(|route| origins().any(|app| app.name == route.app)) {
+            "and a route draws on it whose app is an origin: its gas is not known here. Remove the bucket from that route"
+        } else {
+            continue;
+        };
+        let (tenant, bucket) = (tenant.setting.name.to_string(), bucket.name.to_string());
+        return Err(BundleError::Gas { tenant, bucket, why });
+    }
+    Ok(())
 }
 
 /// What a derived component is to the worker.
@@ -147,31 +141,44 @@ struct Derived {
     kind: Kind,
     folder: String,
     cores: Vec<String>,
+    table_bytes: u64,
+    /// The fuel that it may use until the worker sets another limit, where it counts.
+    start_limit: Option<u64>,
 }
 
 /// A bundle in the making.
 struct Parts<'a> {
+    site: &'a Site,
+    gas: Option<&'a Gas>,
     tools: &'a Tools,
-    components: Vec<&'a Verified>,
     derived: Vec<Derived>,
     files: BTreeMap<String, Vec<u8>>,
 }
 
-impl<'a> Parts<'a> {
-    /// The composition of a tenant's gate: as on the server, derived from the signed parts and never signed itself.
-    fn gate(&mut self, tenant: &'a crate::site::Tenant) -> Result<usize, BundleError> {
-        let manifest = Manifest { file: PathBuf::new(), table: format!("tenants.{}", tenant.name) };
-        let composed = tenant.gate.composed(&format!("{}/gate", tenant.name), &manifest)?;
-        let of = [&tenant.gate.gate, &tenant.gate.policy, &tenant.gate.limiter];
-        self.derive(Kind::Gate, &of, &composed, &Calls::default())
+impl Parts<'_> {
+    /// The composition of a tenant's gate: as on the server, derived from the signed parts and never signed itself. Nobody
+    /// is billed for it, so it counts no gas, as on the server.
+    fn gate(&mut self, tenant: &Tenant) -> Result<usize, BundleError> {
+        let name = &tenant.setting.name;
+        let manifest = Manifest { file: PathBuf::new(), table: format!("tenants.{name}") };
+        let composed = tenant.gate.composed(&format!("{name}/gate"), &manifest)?;
+        self.derive(Kind::Gate, &composed, &Calls::default(), None)
     }
 
-    fn app(&mut self, app: &'a crate::site::App) -> Result<Option<Placed>, BundleError> {
+    fn app(&mut self, app: &App) -> Result<Option<Placed>, BundleError> {
         let Source::Component(component) = &app.source else { return Ok(None) };
         let inspection = Inspection::of(component.bytes())
             .map_err(|source| BundleError::Malformed { app: app.name.to_string(), source })?;
         let (handler, calls) = imports::check(app, &inspection)?;
-        let derived = self.derive(Kind::App, &[component], component.bytes(), &calls)?;
+        let derived = match self.gas {
+            None => self.derive(Kind::App, component.bytes(), &calls, None)?,
+            Some(gas) => {
+                let limit = start_limit(self.site, gas, component);
+                let metered = instrument::modules(component.bytes(), &gas.operators, limit)
+                    .map_err(|source| BundleError::Instrument { app: app.name.to_string(), source })?;
+                self.derive(Kind::App, &metered, &calls, Some(limit))?
+            }
+        };
         Ok(Some(Placed { derived, handler }))
     }
 
@@ -179,9 +186,9 @@ impl<'a> Parts<'a> {
     fn derive(
         &mut self,
         kind: Kind,
-        of: &[&'a Verified],
         bytes: &[u8],
         calls: &Calls,
+        start_limit: Option<u64>,
     ) -> Result<usize, BundleError> {
         let digest = Blake3::of(bytes).to_string();
         let folder = format!("{}-{}", kind.name(), digest.get(..16).unwrap_or_default());
@@ -190,11 +197,9 @@ impl<'a> Parts<'a> {
             return Ok(place);
         }
         let place = self.derived.iter().filter(of_kind).count();
-        for component in of {
-            if !self.components.iter().any(|known| known.sha256() == component.sha256()) {
-                self.components.push(component);
-            }
-        }
+        // What can't be measured can't be transpiled either.
+        let elements = Measured::of(bytes).map_or(0, |measured| measured.table_elements());
+        let table_bytes = elements.saturating_mul(TABLE_ELEMENT_BYTES);
         let mut cores = Vec::new();
         for (name, bytes) in self.tools.transpile(kind.name(), bytes, calls)? {
             if name.ends_with(".wasm") {
@@ -202,9 +207,19 @@ impl<'a> Parts<'a> {
             }
             self.files.insert(format!("{folder}/{name}"), bytes);
         }
-        self.derived.push(Derived { kind, folder, cores });
+        self.derived.push(Derived { kind, folder, cores, table_bytes, start_limit });
         Ok(place)
     }
+}
+
+/// The fuel that a component may use while it starts: the most that an app made of it may use. The worker then sets the
+/// app's own limit.
+fn start_limit(site: &Site, gas: &Gas, component: &Verified) -> u64 {
+    let apps = site.tenants.iter().flat_map(|tenant| &tenant.apps);
+    let same = apps.filter(
+        |app| matches!(&app.source, Source::Component(other) if other.sha256() == component.sha256()),
+    );
+    same.map(|app| gas.fuel_limit(&app.limits)).max().unwrap_or_default()
 }
 
 /// The module that gives the worker everything that is derived, and its configuration.
@@ -212,7 +227,7 @@ fn modules(derived: &[Derived], audit: usize, config: &serde_json::Value) -> Str
     let mut imports = String::new();
     let mut lists: BTreeMap<&str, Vec<String>> =
         [("gate", vec![]), ("app", vec![]), ("audit", vec![])].into();
-    for (place, Derived { kind, folder, cores }) in derived.iter().enumerate() {
+    for (place, Derived { kind, folder, cores, table_bytes, start_limit }) in derived.iter().enumerate() {
         let name = kind.name();
         let _ = writeln!(imports, "import {{ instantiate as make{place} }} from \"./{folder}/{name}.js\";");
         let mut modules = String::new();
@@ -220,7 +235,10 @@ fn modules(derived: &[Derived], audit: usize, config: &serde_json::Value) -> Str
             let _ = writeln!(imports, "import core{place}_{core} from \"./{folder}/{file}\";");
             let _ = write!(modules, "\"{file}\": core{place}_{core}, ");
         }
-        let one = format!("{{ instantiate: make{place}, modules: {{ {modules}}} }}");
+        let limit = start_limit.map_or_else(String::new, |limit| format!(", startLimit: {limit}n"));
+        let one = format!(
+            "{{ instantiate: make{place}, modules: {{ {modules}}}, tableBytes: {table_bytes}{limit} }}"
+        );
         lists.entry(name).or_default().push(one);
     }
     let list = |name: &str| lists.get(name).map(|ones| ones.join(",\n  ")).unwrap_or_default();
@@ -239,24 +257,45 @@ fn ordered(files: &BTreeMap<String, Vec<u8>>) -> Vec<&String> {
     names
 }
 
-fn derivation(files: &BTreeMap<String, Vec<u8>>, components: &[&Verified], tools: &Tools) -> Derivation {
-    let mut inputs: Vec<Input> = components.iter().map(|component| Input::of(component)).collect();
-    inputs.sort();
-    let cores = files.iter().filter(|(name, _)| name.ends_with(".wasm"));
-    let output = |(name, bytes): (&String, &Vec<u8>)| Output {
-        file: name.clone(),
-        sha256: Sha256::of(bytes).to_string(),
-        bytes: bytes.len(),
-    };
-    Derivation {
-        deriver: Deriver {
-            name: env!("CARGO_PKG_NAME").into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            lock_sha256: tools.lock().to_string(),
-        },
-        schedule: None,
-        components: inputs,
-        modules: cores.map(|(name, bytes)| Module::of(name.clone(), bytes, components)).collect(),
-        outputs: files.iter().map(output).collect(),
+/// The bytes that a bundle is made of.
+fn sources<'a>(site: &'a Site, tools: &'a Tools, config: &'a [u8]) -> Vec<tollgate_derive::Source<'a>> {
+    let other = tollgate_derive::Source::other;
+    let mut sources = vec![other("configuration", config), other("worker", tools.worker())];
+    let mut add = |name: &str, component| sources.push(tollgate_derive::Source::signed(name, component));
+    add("audit", &site.audit);
+    if let Some(tenant) = site.tenants.first() {
+        // All tenants have these two.
+        add("gate", &tenant.gate.gate);
+        add("limiter", &tenant.gate.limiter);
     }
+    for tenant in &site.tenants {
+        let name = &tenant.setting.name;
+        add(&format!("tenants.{name}.policy"), &tenant.gate.policy);
+        for app in &tenant.apps {
+            if let Source::Component(component) = &app.source {
+                add(&format!("tenants.{name}.apps.{}", app.name), component);
+            }
+        }
+    }
+    sources
+}
+
+/// What else a bundle depends on.
+fn asked_for(site: &Site, options: &Options, tools: &Tools, cpu_ms: u64) -> BTreeMap<String, String> {
+    let mut asked = BTreeMap::from([
+        ("name".to_owned(), options.name.to_string()),
+        ("client-address".to_owned(), options.client_address.binding().to_owned()),
+        ("cpu-ms".to_owned(), cpu_ms.to_string()),
+        ("transpiler-lock-sha256".to_owned(), tools.lock().to_string()),
+    ]);
+    let Some(gas) = &options.gas else { return asked };
+    for tenant in &site.tenants {
+        for app in &tenant.apps {
+            if let Source::Component(component) = &app.source {
+                let key = format!("tenants.{}.apps.{}.start-limit", tenant.setting.name, app.name);
+                asked.insert(key, start_limit(site, gas, component).to_string());
+            }
+        }
+    }
+    asked
 }

@@ -1,7 +1,7 @@
 //! Which imports the worker meets, and which of their calls may have to wait.
 
 use crate::site::App;
-use tollgate_runtime::{Files, Grants, Inspection, Name};
+use tollgate_runtime::{Files, Grants, Inspection, Interface, Name};
 
 /// An import of an app that the worker does not meet, or that nobody granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +78,27 @@ const BUCKET: [&str; 5] = [
     "[method]bucket.exists",
     "[method]bucket.list-keys",
 ];
+
+/// The interfaces that the worker has, each with what its calls are priced as.
+pub(crate) fn priced() -> impl Iterator<Item = (&'static str, Interface)> {
+    MET.iter().map(|(interface, ..)| (*interface, price_class(interface)))
+}
+
+/// What a call of an interface is priced as: the same as on the server.
+fn price_class(interface: &str) -> Interface {
+    match interface.split_once('/').unwrap_or((interface, "")) {
+        ("wasi:http", "types") => Interface::HttpTypes,
+        ("wasi:http", _) => Interface::HttpOutgoing,
+        ("wasi:io", _) => Interface::Io,
+        ("wasi:clocks", _) => Interface::Clocks,
+        ("wasi:random", _) => Interface::Random,
+        ("wasi:keyvalue", "atomics") => Interface::KeyvalueAtomics,
+        ("wasi:keyvalue", "batch") => Interface::KeyvalueBatch,
+        ("wasi:keyvalue", _) => Interface::KeyvalueStore,
+        ("wasi:config", _) => Interface::Config,
+        _ => Interface::Cli,
+    }
+}
 
 /// How an app is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,6 +179,49 @@ impl Needs {
             Self::Http => grants.http.is_some(),
             Self::Keyvalue => !grants.keyvalue.is_empty(),
             Self::Random => !grants.no_random,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tollgate_derive::Target;
+    use tollgate_derive::report::offers;
+
+    #[test]
+    fn a_portability_report_promises_what_the_worker_has_and_nothing_more() {
+        let offered = |import: &str| offers(Target::Cloudflare, import).is_enough();
+        for (interface, line, ..) in MET {
+            let version = if line.ends_with('.') { format!("{line}6") } else { line.to_owned() };
+            assert!(offered(&format!("{interface}@{version}")), "{interface}@{version}");
+        }
+        for interface in MET.map(|(interface, ..)| interface) {
+            for version in ["0.1.0", "0.2.6", "0.2.0-draft2", "0.3.0", "0.3.1", "0.4.0"] {
+                let met = MET.iter().any(|(met, line, ..)| *met == interface && version.starts_with(line));
+                assert_eq!(offered(&format!("{interface}@{version}")), met, "{interface}@{version}");
+            }
+        }
+        for other in ["wasi:filesystem/types@0.2.6", "wasi:sockets/tcp@0.2.6", "wasi:cli/stdout@0.3.0"] {
+            assert!(!offered(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn every_call_is_priced_as_the_servers_is() {
+        let class = |name| priced().find(|(interface, _)| *interface == name).map(|(_, class)| class);
+        for (interface, priced_as) in [
+            ("wasi:http/types", Interface::HttpTypes),
+            ("wasi:http/client", Interface::HttpOutgoing),
+            ("wasi:http/outgoing-handler", Interface::HttpOutgoing),
+            ("wasi:io/streams", Interface::Io),
+            ("wasi:cli/terminal-stdin", Interface::Cli),
+            ("wasi:keyvalue/store", Interface::KeyvalueStore),
+            ("wasi:keyvalue/atomics", Interface::KeyvalueAtomics),
+            ("wasi:keyvalue/batch", Interface::KeyvalueBatch),
+            ("wasi:config/store", Interface::Config),
+        ] {
+            assert_eq!(class(interface), Some(priced_as), "{interface}");
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The configuration as the worker reads it: `worker/src/site.ts` has the same words. 64-bit numbers that may not fit a
 //! JSON number are text.
 
-use crate::imports::Handler;
-use crate::site::{App, Route, Site, Source, Tenant};
+use crate::imports::{self, Handler};
+use crate::site::{App, Gas, Site, Source, Tenant};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tollgate_runtime::{
-    Backend, BucketSetting, COUNTS, FailureMode, Grants, HostPattern, KeyField, Limits, Unit,
+    Backend, BucketSetting, COUNTS, FailureMode, Grants, HostPattern, KeyField, Limits, RouteSetting, Unit,
 };
 
 /// An app as it is derived: where its component stands among those of the bundle, and how it is called.
@@ -16,7 +16,7 @@ pub(crate) struct Placed {
 }
 
 /// The whole configuration. `gates` has the place of each tenant's gate, and `apps` those of each tenant's apps.
-pub(crate) fn config(site: &Site, gates: &[usize], apps: &[Vec<Option<Placed>>]) -> Value {
+pub(crate) fn config(site: &Site, gates: &[usize], apps: &[Vec<Option<Placed>>], gas: Option<&Gas>) -> Value {
     let tenants: Vec<Value> = site
         .tenants
         .iter()
@@ -28,13 +28,31 @@ pub(crate) fn config(site: &Site, gates: &[usize], apps: &[Vec<Option<Placed>>])
         .tenants
         .iter()
         .enumerate()
-        .flat_map(|(place, one)| one.routes.iter().map(move |of| route(of, place, one)))
+        .flat_map(|(place, one)| one.setting.routes.iter().map(move |of| route(of, place, one)))
         .collect();
-    json!({ "origin": site.origin, "tenants": tenants, "routes": routes })
+    json!({ "origin": site.origin, "tenants": tenants, "routes": routes, "gas": gas.map(prices) })
+}
+
+/// What the worker charges, besides what apps count by themselves.
+fn prices(gas: &Gas) -> Value {
+    let prices = &gas.prices;
+    let calls = imports::priced().map(|(interface, class)| {
+        let price =
+            json!({ "base": prices.call(class).to_string(), "perByte": prices.bytes(class, 1).to_string() });
+        (interface.to_owned(), price)
+    });
+    json!({
+        "schedule": prices.id(),
+        "fuel": prices.fuel(1).to_string(),
+        "instance": prices.instance().to_string(),
+        "memoryPage": prices.memory(1).to_string(),
+        "calls": calls.collect::<serde_json::Map<String, Value>>(),
+    })
 }
 
 fn tenant(tenant: &Tenant, gate: usize, placed: &[Option<Placed>]) -> Value {
     let clients: Vec<Value> = tenant
+        .setting
         .clients
         .iter()
         .map(|client| {
@@ -44,7 +62,7 @@ fn tenant(tenant: &Tenant, gate: usize, placed: &[Option<Placed>]) -> Value {
     let apps: Vec<Value> =
         tenant.apps.iter().zip(placed).map(|(one, placed)| app(one, placed.as_ref())).collect();
     json!({
-        "name": tenant.name,
+        "name": tenant.setting.name,
         "gate": gate,
         "gateConfig": gate_config(tenant),
         "clients": clients,
@@ -69,11 +87,12 @@ fn gate_config(tenant: &Tenant) -> Value {
             "reserve": bucket.reserve.to_string(),
         })
     };
-    let plan = |route: &Route| json!({ "route": format!("{}/{}", tenant.name, route.name), "buckets": route.buckets });
+    let setting = &tenant.setting;
+    let plan = |route: &RouteSetting| json!({ "route": format!("{}/{}", setting.name, route.name), "buckets": route.buckets });
     json!({
-        "policy": tenant.policy,
-        "quotas": tenant.buckets.iter().map(quota).collect::<Vec<_>>(),
-        "routes": tenant.routes.iter().map(plan).collect::<Vec<_>>(),
+        "policy": setting.policy,
+        "quotas": setting.buckets.iter().map(quota).collect::<Vec<_>>(),
+        "routes": setting.routes.iter().map(plan).collect::<Vec<_>>(),
         "store": COUNTS,
     })
 }
@@ -88,9 +107,19 @@ fn key_field(field: KeyField) -> &'static str {
     }
 }
 
-/// How long a count can be in debt. Gas is not counted on this platform, so nobody owes more than one quota.
+/// How long a count can be in debt. Of requests nobody owes more than one quota; of gas, whatever as many runs used as
+/// there may be at one time, since that is known only when a run is over.
 fn longest_debt(tenant: &Tenant) -> Duration {
-    tenant.buckets.iter().map(|bucket| bucket.window).max().unwrap_or_default()
+    let most = tenant.apps.iter().map(|app| app.limits.gas).max().unwrap_or_default();
+    let owed = most.saturating_mul(tenant.totals.concurrent_requests as u64);
+    let debt = |bucket: &BucketSetting| match bucket.unit {
+        Unit::Requests => bucket.window,
+        Unit::Gas => {
+            let windows = (owed / bucket.quota.max(1)).saturating_add(2);
+            bucket.window.saturating_mul(u32::try_from(windows).unwrap_or(u32::MAX))
+        }
+    };
+    tenant.setting.buckets.iter().map(debt).max().unwrap_or_default()
 }
 
 fn app(app: &App, placed: Option<&Placed>) -> Value {
@@ -112,6 +141,8 @@ fn app(app: &App, placed: Option<&Placed>) -> Value {
 /// The limits that can hold on this platform, and those that are shown in records.
 fn limits(limits: &Limits) -> Value {
     json!({
+        "fuel": limits.fuel.to_string(),
+        "gas": limits.gas.to_string(),
         "deadlineMs": millis(limits.deadline),
         "hostWaitMs": millis(limits.host_wait),
         "hostCalls": limits.host_calls,
@@ -147,7 +178,7 @@ fn grants(grants: &Grants) -> Value {
     })
 }
 
-fn route(route: &Route, tenant: usize, of: &Tenant) -> Value {
+fn route(route: &RouteSetting, tenant: usize, of: &Tenant) -> Value {
     let host = match &route.host {
         HostPattern::Exact(name) => json!({ "kind": "exact", "name": name }),
         HostPattern::Below(name) => json!({ "kind": "below", "name": name }),

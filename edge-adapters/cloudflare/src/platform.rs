@@ -8,9 +8,7 @@ use std::fmt::Write as _;
 const COMPATIBILITY_DATE: &str = "2026-11-01";
 
 /// The configuration of wrangler. Secrets are not in it: `wrangler secret put AUDIT_KEY`.
-pub(crate) fn wrangler(options: &Options, site: &Site) -> Vec<u8> {
-    let longest = site.tenants.iter().flat_map(|tenant| &tenant.apps).map(|app| app.limits.cpu).max();
-    let cpu_ms = longest.map_or(1_000, |cpu| cpu.as_millis()).max(100);
+pub(crate) fn wrangler(options: &Options, cpu_ms: u64) -> Vec<u8> {
     let config = json!({
         "name": options.name,
         "main": "worker.js",
@@ -21,7 +19,7 @@ pub(crate) fn wrangler(options: &Options, site: &Site) -> Vec<u8> {
             { "type": "CompiledWasm", "globs": ["**/*.wasm"] },
         ],
         "compatibility_date": COMPATIBILITY_DATE,
-        "limits": { "cpu_ms": u64::try_from(cpu_ms).unwrap_or(u64::MAX) },
+        "limits": { "cpu_ms": cpu_ms },
         "durable_objects": { "bindings": [
             { "name": "GATE", "class_name": "Gate" },
             { "name": "AUDIT", "class_name": "Audit" },
@@ -31,6 +29,12 @@ pub(crate) fn wrangler(options: &Options, site: &Site) -> Vec<u8> {
         "vars": { "CLIENT_ADDRESS": options.client_address.binding() },
     });
     format!("{config:#}\n").into_bytes()
+}
+
+/// Milliseconds that the platform gives the worker for a request: the most that an app may take.
+pub(crate) fn cpu_ms(site: &Site) -> u64 {
+    let longest = site.tenants.iter().flat_map(|tenant| &tenant.apps).map(|app| app.limits.cpu).max();
+    longest.map_or(1_000, |cpu| u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX)).max(100)
 }
 
 /// The configuration of workerd: the worker on loopback, its state in the directory `state`, the log's key in the

@@ -1,9 +1,7 @@
 //! What a bundle is made of. Everything in it was checked where it was read.
 
-use http::{HeaderName, Method, Uri};
-use tollgate_runtime::{
-    BucketSetting, Client, FailureMode, GateParts, Grants, HostPattern, Limits, Name, TenantTotals,
-};
+use http::Uri;
+use tollgate_runtime::{GateParts, Grants, Limits, Name, TenantSetting, TenantTotals};
 use tollgate_trust::Verified;
 
 /// Everything that one worker serves.
@@ -18,22 +16,14 @@ pub struct Site {
 
 /// A tenant.
 pub struct Tenant {
-    /// Its name.
-    pub name: Name,
+    /// What every platform is told of it.
+    pub setting: TenantSetting,
     /// What its gate is composed of.
     pub gate: GateParts,
-    /// What its policy engine is configured with: text.
-    pub policy: String,
     /// What its apps may take together.
     pub totals: TenantTotals,
-    /// Its quotas.
-    pub buckets: Vec<BucketSetting>,
-    /// The callers that it knows.
-    pub clients: Vec<Client>,
     /// Its apps.
     pub apps: Vec<App>,
-    /// Its routes.
-    pub routes: Vec<Route>,
 }
 
 /// An app of a tenant.
@@ -56,33 +46,31 @@ pub enum Source {
     Origin(Uri),
 }
 
-/// A route.
-pub struct Route {
-    /// Its name, unique in its tenant.
-    pub name: Name,
-    /// The hosts.
-    pub host: HostPattern,
-    /// What the path begins with, whole segments.
-    pub path: String,
-    /// The methods; empty for all.
-    pub methods: Vec<Method>,
-    /// The app that answers.
-    pub app: Name,
-    /// The quotas that a request draws on.
-    pub buckets: Vec<Name>,
-    /// The request headers that the gate sees.
-    pub headers: Vec<HeaderName>,
-    /// What to do while the gate can't decide.
-    pub failure: FailureMode,
-}
-
-/// How the worker is to be known.
+/// How the worker is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// The worker's name.
     pub name: Name,
     /// Where clients' addresses come from, on the platform.
     pub client_address: ClientAddress,
+    /// By what its apps count gas; none where nobody counts it.
+    pub gas: Option<Gas>,
+}
+
+/// A gas schedule: what is charged inside of apps, and what the worker charges around them. Both are of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gas {
+    /// What operators cost.
+    pub operators: tollgate_derive::Schedule,
+    /// What fuel, calls, bytes and memory cost.
+    pub prices: tollgate_runtime::Schedule,
+}
+
+impl Gas {
+    /// The fuel that a run may use: no more than its gas would buy, as on the server.
+    pub(crate) fn fuel_limit(&self, limits: &Limits) -> u64 {
+        limits.fuel.min(limits.gas / self.prices.fuel(1).max(1))
+    }
 }
 
 /// Where a client's address comes from. Nothing else is believed: any other header can be made up.

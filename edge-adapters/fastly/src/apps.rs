@@ -16,7 +16,7 @@ pub(crate) struct Placed<'a> {
 /// Every app that the service runs: those without an origin that a route leads to. Their places are their numbers.
 pub(crate) fn placed(service: &Service) -> Vec<Placed<'_>> {
     let of = |tenant: &'_ Tenant, app: &App| {
-        app.origin.is_none() && tenant.routes.iter().any(|route| route.app == app.name)
+        app.origin.is_none() && tenant.setting.routes.iter().any(|route| route.app == app.name)
     };
     let tenants = service.tenants.iter();
     tenants
@@ -27,12 +27,12 @@ pub(crate) fn placed(service: &Service) -> Vec<Placed<'_>> {
 
 impl Placed<'_> {
     pub(crate) fn is(&self, tenant: &Tenant, app: &App) -> bool {
-        self.tenant.name == tenant.name && self.app.name == app.name
+        self.tenant.setting.name == tenant.setting.name && self.app.name == app.name
     }
 
     /// The app's name with its tenant's.
     pub(crate) fn name(&self) -> String {
-        format!("{}/{}", self.tenant.name, self.app.name)
+        format!("{}/{}", self.tenant.setting.name, self.app.name)
     }
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn embedded<'a>(
     for one in placed {
         let inspection = inspect(&one.name(), &one.app.component)?;
         let mut wrong = asked(one.app);
-        if placed.iter().any(|other| other.tenant.name != one.tenant.name) {
+        if placed.iter().any(|other| other.tenant.setting.name != one.tenant.setting.name) {
             wrong.push(MANY.to_owned());
         }
         match handler(&inspection) {
@@ -59,7 +59,7 @@ pub(crate) fn embedded<'a>(
             }
             Err(reason) => wrong.push(reason),
         }
-        let place = format!("tenants.{}.apps.{}", one.tenant.name, one.app.name);
+        let place = format!("tenants.{}.apps.{}", one.tenant.setting.name, one.app.name);
         problems.extend(wrong.into_iter().map(|text| Problem { place: place.clone(), text }));
     }
     Ok(if problems.is_empty() { Ok(apps) } else { Err(problems) })

@@ -9,16 +9,15 @@ mod apps;
 mod compose;
 mod configuration;
 mod manifest;
-mod record;
 mod service;
 mod switch;
 
 pub use compose::{ComposeError, Parts};
-pub use service::{App, Problem, Route, Service, Tenant};
+pub use service::{App, Problem, Service, Tenant};
 
-use record::{Output, Record};
-use std::io;
-use std::path::Path;
+use std::collections::BTreeMap;
+use tollgate_derive::record::{Deriver, RecordError};
+use tollgate_derive::{Derived, Recipe, Source, Target};
 use tollgate_fastly_front::{House, SettingsError};
 
 /// The KV store that buckets are counted in.
@@ -32,17 +31,6 @@ pub const NOTES: &str = "tollgate-admitted";
 
 /// The log endpoint for what apps write to their standard output and error.
 pub const OUTPUT: &str = "tollgate-output";
-
-/// A service, ready to be packed, run in Viceroy or deployed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bundle {
-    /// `bin/main.wasm`: the composed component.
-    pub component: Vec<u8>,
-    /// `fastly.toml`: what the service needs around it.
-    pub manifest: String,
-    /// `derivation.json`: what went in and what came out, by digest.
-    pub derivation: String,
-}
 
 /// Why there is no bundle.
 #[derive(Debug, thiserror::Error)]
@@ -59,17 +47,21 @@ pub enum BundleError {
     /// A document can't be written.
     #[error("a document of the bundle can't be written: {0}")]
     Document(String),
+    /// What it was made of can't be recorded.
+    #[error("what the bundle is made of can't be recorded")]
+    Record(#[from] RecordError),
 }
 
 fn listed(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("\n  {problem}")).collect()
 }
 
-/// Makes the bundle of a service.
+/// Makes the bundle of a service, ready to be packed, run in Viceroy or deployed: `bin/main.wasm`, the composed
+/// component, and `fastly.toml`, what the service needs around it.
 ///
 /// # Errors
 /// Everything that Fastly can't give and the service asks for; and parts that don't fit.
-pub fn bundle(service: &Service, parts: &Parts) -> Result<Bundle, BundleError> {
+pub fn bundle(service: &Service, parts: &Parts) -> Result<Derived, BundleError> {
     let placed = apps::placed(service);
     let number =
         |tenant: &Tenant, app: &App| (0..).zip(&placed).find(|(_, one)| one.is(tenant, app)).map(|(n, _)| n);
@@ -86,22 +78,49 @@ pub fn bundle(service: &Service, parts: &Parts) -> Result<Bundle, BundleError> {
     let configuration = configuration::component(&settings)?;
     let component = compose::compose(parts, &configuration, &switch::component(apps.len())?, &apps)?;
     let manifest = manifest::write(service).map_err(|error| BundleError::Document(error.to_string()))?;
-    let outputs =
-        vec![Output::of("bin/main.wasm", &component), Output::of("fastly.toml", manifest.as_bytes())];
-    let derivation = Record::of(service, parts, &placed, &configuration, outputs).to_json();
-    let derivation = derivation.map_err(|error| BundleError::Document(error.to_string()))?;
-    Ok(Bundle { component, manifest, derivation })
+    let files = [("bin/main.wasm", component), ("fastly.toml", manifest.into_bytes())];
+    let files = files.map(|(path, bytes)| (path.to_owned(), bytes)).into();
+    Ok(recipe(service, parts, &configuration).made(files)?)
 }
 
-impl Bundle {
-    /// Writes the package's directory; what is in it is replaced.
-    ///
-    /// # Errors
-    /// The file system's own.
-    pub fn write(&self, directory: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(directory.join("bin"))?;
-        std::fs::write(directory.join("bin/main.wasm"), &self.component)?;
-        std::fs::write(directory.join("fastly.toml"), &self.manifest)?;
-        std::fs::write(directory.join("derivation.json"), &self.derivation)
+/// What a bundle is made of: the parts and the configuration, which stand in it, the addresses of origins, and the apps
+/// that the gate is told of.
+fn recipe<'a>(service: &'a Service, parts: &'a Parts, configuration: &'a [u8]) -> Recipe<'a> {
+    let mut sources = vec![Source::other("configuration", configuration)];
+    sources.extend(parts.each().map(|(role, part)| Source::signed(role, part)));
+    for tenant in &service.tenants {
+        let name = |app: &App| format!("tenants.{}.apps.{}", tenant.setting.name, app.name);
+        sources.extend(tenant.apps.iter().map(|app| Source::signed(&name(app), &app.component)));
+    }
+    let mut options = BTreeMap::from([("name".to_owned(), service.name.to_string())]);
+    options.extend(service.origins().map(|(name, origin)| (format!("backends.{name}"), origin.to_string())));
+    Recipe {
+        deriver: Deriver {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        target: Target::Fastly,
+        gas: None,
+        options,
+        sources,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_derive::Target;
+    use tollgate_derive::report::offers;
+
+    #[test]
+    fn a_portability_report_promises_what_the_service_world_has() {
+        let wit = include_str!("../../../wit/deps/fastly/compute.wit");
+        let world = wit.split("world service-imports {").nth(1).unwrap().split('}').next().unwrap();
+        let imports = world.lines().filter_map(|line| line.trim().strip_prefix("import ")?.strip_suffix(';'));
+        let (wasi, ours): (Vec<&str>, Vec<&str>) = imports.partition(|import| import.starts_with("wasi:"));
+        assert!(wasi.len() > 15 && ours.len() > 15, "{wasi:?} {ours:?}");
+        let ours = ours.into_iter().map(|name| format!("fastly:compute/{name}@0.1.0"));
+        for import in wasi.into_iter().map(str::to_owned).chain(ours) {
+            assert!(offers(Target::Fastly, &import).is_enough(), "{import}");
+        }
     }
 }

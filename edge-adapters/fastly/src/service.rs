@@ -1,11 +1,10 @@
 //! What a service is to do, and whether Fastly can do it.
 
-use http::{HeaderName, Method};
 use std::fmt;
 use tollgate_fastly_front as front;
 use tollgate_runtime::{
-    BucketSetting, Client, Consistency, FailureMode, Grants, HostPattern, KeyField, Limits, Mode, Name,
-    Origin, OriginPattern, Unit,
+    BucketSetting, Client, Consistency, FailureMode, Grants, KeyField, Limits, Mode, Name, Origin,
+    OriginPattern, RouteSetting, TenantSetting, Unit,
 };
 use tollgate_trust::Verified;
 
@@ -21,18 +20,10 @@ pub struct Service {
 /// A tenant.
 #[derive(Clone)]
 pub struct Tenant {
-    /// Its name.
-    pub name: Name,
-    /// What its policy engine is configured with.
-    pub policy: String,
-    /// Its quotas.
-    pub buckets: Vec<BucketSetting>,
-    /// The callers that it knows.
-    pub clients: Vec<Client>,
+    /// What every platform is told of it.
+    pub setting: TenantSetting,
     /// Its apps, sorted by name.
     pub apps: Vec<App>,
-    /// Its routes.
-    pub routes: Vec<Route>,
 }
 
 /// An app, which the service runs, or an origin.
@@ -50,27 +41,6 @@ pub struct App {
     pub limits: Limits,
     /// What it is given in the service.
     pub grants: Grants,
-}
-
-/// A route.
-#[derive(Clone)]
-pub struct Route {
-    /// Its name.
-    pub name: Name,
-    /// The hosts.
-    pub host: HostPattern,
-    /// The path and everything below it.
-    pub path: String,
-    /// The methods; empty for all.
-    pub methods: Vec<Method>,
-    /// The app that answers.
-    pub app: Name,
-    /// The buckets that it draws on.
-    pub buckets: Vec<Name>,
-    /// Request headers that the gate may see.
-    pub headers: Vec<HeaderName>,
-    /// What to do while the gate can't decide.
-    pub failure: FailureMode,
 }
 
 /// Something that Fastly can't give, where it is asked for, and what to change.
@@ -130,10 +100,10 @@ impl Tenant {
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut add = |place: String, text: &str| {
-            problems
-                .push(Problem { place: format!("tenants.{}.{place}", self.name), text: String::from(text) })
+            let place = format!("tenants.{}.{place}", self.setting.name);
+            problems.push(Problem { place, text: text.to_owned() });
         };
-        for bucket in &self.buckets {
+        for bucket in &self.setting.buckets {
             let place = || format!("buckets.{}", bucket.name);
             if bucket.unit == Unit::Gas {
                 add(place(), GAS);
@@ -142,7 +112,7 @@ impl Tenant {
                 add(place(), EXACT);
             }
         }
-        for route in self.routes.iter().filter(|route| route.failure == FailureMode::Open) {
+        for route in self.setting.routes.iter().filter(|route| route.failure == FailureMode::Open) {
             add(format!("routes.{}", route.name), OPEN);
         }
         problems
@@ -150,7 +120,7 @@ impl Tenant {
 
     /// The name of the backend of an app. No name has a `_` in it, so no two apps have the same.
     fn backend(&self, app: &Name) -> String {
-        format!("{}_{app}", self.name)
+        format!("{}_{app}", self.setting.name)
     }
 
     /// The origins that an app of the service may ask, each with its backend's name.
@@ -162,18 +132,18 @@ impl Tenant {
     }
 
     fn settings(&self, number: impl Fn(&App) -> Option<u32>) -> front::Tenant {
-        let routes = self.routes.iter();
+        let TenantSetting { name, policy, buckets, clients, routes } = &self.setting;
         front::Tenant {
-            name: self.name.to_string(),
-            policy: self.policy.clone(),
-            buckets: self.buckets.iter().map(bucket).collect(),
-            clients: self.clients.iter().map(client).collect(),
+            name: name.to_string(),
+            policy: policy.clone(),
+            buckets: buckets.iter().map(bucket).collect(),
+            clients: clients.iter().map(client).collect(),
             // A route without its app is none: the configuration has seen to that.
-            routes: routes.filter_map(|route| self.route(route, &number)).collect(),
+            routes: routes.iter().filter_map(|route| self.route(route, &number)).collect(),
         }
     }
 
-    fn route(&self, route: &Route, number: impl Fn(&App) -> Option<u32>) -> Option<front::Route> {
+    fn route(&self, route: &RouteSetting, number: impl Fn(&App) -> Option<u32>) -> Option<front::Route> {
         let app = self.apps.iter().find(|app| app.name == route.app)?;
         let place = match number(app) {
             Some(number) => front::Place::Component(self.component(app, number)),

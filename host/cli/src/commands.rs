@@ -3,11 +3,13 @@
 mod audit;
 mod build;
 mod check;
+mod deployed;
 mod doctor;
 mod gas;
 mod inspect;
 mod keygen;
 mod sign;
+mod target;
 mod up;
 mod verify;
 mod world;
@@ -44,11 +46,11 @@ enum Command {
     Keygen(keygen::KeygenArgs),
     /// Sign a component, or add a signature to one that is signed
     Sign(sign::SignArgs),
-    /// Tell whether a component may be loaded
+    /// Tell whether a component may be loaded, or whether a platform has what was built
     Verify(verify::VerifyArgs),
     /// Show what a component is, who signed it, and what it asks for
     Inspect(inspect::InspectArgs),
-    /// Check a configuration and everything that it names, without starting
+    /// Check a configuration and everything that it names, without starting; or whether a platform can run it
     Check(check::CheckArgs),
     /// Make what another platform runs, of the same configuration and components
     Build(build::BuildArgs),

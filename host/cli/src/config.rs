@@ -20,7 +20,6 @@ pub use host::{Audit, GateParts, Host, Tls};
 pub use limits::Plan;
 pub use listener::ListenerLimits;
 pub use problem::{ConfigError, Problem, Severity};
-pub use route::Route;
 pub use tenant::{Policy, PolicyText, Tenant};
 
 use problem::Report;

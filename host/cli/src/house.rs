@@ -11,7 +11,7 @@ mod edge;
 mod tenant;
 
 pub use check::check;
-pub use cloudflare::{OriginOf, cloudflare};
+pub use cloudflare::{OriginOf, cloudflare, gas};
 pub use edge::{EdgeError, fastly};
 
 use crate::config::Config;
@@ -62,6 +62,14 @@ pub enum HouseError {
         path: PathBuf,
         /// Why.
         source: ScheduleError,
+    },
+    /// The gas schedule's prices of operators are not fit.
+    #[error("gas schedule `{}`", path.display())]
+    Operators {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: tollgate_derive::schedule::ScheduleError,
     },
     /// Two routes that can't both be.
     #[error(transparent)]
@@ -244,10 +252,19 @@ pub async fn load(runtime: &Arc<Runtime>, config: &Config) -> Result<Loaded, Hou
 /// # Errors
 /// If the file can't be read, or is not fit for this host.
 pub fn read_schedule(config: &Config) -> Result<Schedule, HouseError> {
-    let Some(path) = &config.gas else { return Ok(Schedule::default()) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| HouseError::ScheduleFile { path: path.clone(), source })?;
-    Schedule::parse(&text).map_err(|source| HouseError::Schedule { path: path.clone(), source })
+    match schedule_text(config)? {
+        Some((path, text)) => Schedule::parse(&text).map_err(|source| HouseError::Schedule { path, source }),
+        None => Ok(Schedule::default()),
+    }
+}
+
+/// The text of the gas schedule that a configuration names, and its file.
+fn schedule_text(config: &Config) -> Result<Option<(PathBuf, String)>, HouseError> {
+    let Some(path) = config.gas.clone() else { return Ok(None) };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some((path, text))),
+        Err(source) => Err(HouseError::ScheduleFile { path, source }),
+    }
 }
 
 /// Does blocking work away from the threads that serve.

@@ -316,6 +316,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     assert_eq!((ran.status.code(), ran.stderr.as_slice()), (Some(0), &b""[..]));
 }
 
+mod deployed;
 mod log;
 
 #[test]

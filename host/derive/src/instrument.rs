@@ -65,6 +65,8 @@ mod operators;
 mod startup;
 mod survey;
 
+pub use facts::CELL;
+
 use crate::schedule::Schedule;
 use wasmparser::{Parser, Payload, Validator};
 
@@ -143,7 +145,18 @@ pub fn module(bytes: &[u8], schedule: &Schedule, cell: &Cell) -> Result<Vec<u8>,
 /// [`InstrumentError`] says what it is that can't be instrumented.
 pub fn component(bytes: &[u8], schedule: &Schedule, limit: u64) -> Result<Vec<u8>, InstrumentError> {
     check(bytes)?;
-    finish(component::instrument(bytes, schedule, limit)?.finish())
+    finish(component::instrument(bytes, schedule, limit, true)?.finish())
+}
+
+/// As [`component()`], for a host that makes instances of the core modules by itself, as JavaScript does: the component
+/// tells nothing, and the host reads and sets the cells, globals by the name of [`CELL`] among the modules' exports. They
+/// can be read after a trap, too.
+///
+/// # Errors
+/// [`InstrumentError`] says what it is that can't be instrumented.
+pub fn modules(bytes: &[u8], schedule: &Schedule, limit: u64) -> Result<Vec<u8>, InstrumentError> {
+    check(bytes)?;
+    finish(component::instrument(bytes, schedule, limit, false)?.finish())
 }
 
 /// Checks that the bytes are valid with what guests may use; where an operator is to blame, it is named.

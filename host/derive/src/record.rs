@@ -6,23 +6,27 @@
 //! It is signed as an in-toto Statement v1 whose subjects are the outputs and whose predicate is the record, in a DSSE
 //! envelope like a component's release, with a predicate type of its own: neither can be passed off as the other.
 
+mod statement;
+
+pub use statement::PREDICATE_TYPE;
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use tollgate_trust::statement::STATEMENT_TYPE;
 use tollgate_trust::{Blake3, Sha256};
 
-/// `predicateType` of a derivation record.
-pub const PREDICATE_TYPE: &str = "https://tollgate.dev/attestations/derivation/v1";
+/// The record's file in a deployment. Its signature lies beside it, as a component's does.
+pub const DERIVATION: &str = "derivation.json";
 
-/// The largest record or statement, in bytes.
+/// The largest record or statement, in bytes: what fits into an envelope.
 pub const MAX_BYTES: usize = 512 << 10;
 
-const MAX_INPUTS: usize = 64;
-const MAX_OUTPUTS: usize = 1_024;
-const MAX_OPTIONS: usize = 64;
-const MAX_NAME: usize = 256;
+const MAX_INPUTS: usize = 4_096;
+const MAX_OUTPUTS: usize = 4_096;
+const MAX_OPTIONS: usize = 4_096;
+const MAX_VERBATIM: usize = 64;
+const MAX_NAME: usize = 512;
 
 /// The greatest number that every JSON reader keeps exact (RFC 7493).
 const MAX_NUMBER: u64 = (1 << 53) - 1;
@@ -75,12 +79,16 @@ impl FromStr for Target {
     }
 }
 
-/// Signed bytes that something was derived from.
+/// Bytes that something was derived from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// What it is called in the deployment.
     pub name: String,
+    /// What it was signed as, `namespace:name@version`; left out for what nobody signed by itself: a configuration, the
+    /// adapter's own program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
     /// Its size in bytes.
     pub bytes: u64,
     /// Its digest in signatures.
@@ -90,10 +98,10 @@ pub struct Input {
 }
 
 impl Input {
-    /// The input that these bytes are.
+    /// The input that these bytes are, signed by nobody.
     pub fn of(name: &str, bytes: &[u8]) -> Self {
         let (sha256, blake3) = (Sha256::of(bytes), Blake3::of(bytes));
-        Self { name: name.to_owned(), bytes: bytes.len() as u64, sha256, blake3 }
+        Self { name: name.to_owned(), release: None, bytes: bytes.len() as u64, sha256, blake3 }
     }
 }
 
@@ -107,13 +115,31 @@ pub struct Output {
     pub bytes: u64,
     /// Its digest.
     pub sha256: Sha256,
+    /// What of it stands in an input, byte for byte, by where it begins; left out where nothing is known to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verbatim: Vec<Verbatim>,
 }
 
 impl Output {
     /// The output that these bytes are.
     pub fn of(path: &str, bytes: &[u8]) -> Self {
-        Self { path: path.to_owned(), bytes: bytes.len() as u64, sha256: Sha256::of(bytes) }
+        let sha256 = Sha256::of(bytes);
+        Self { path: path.to_owned(), bytes: bytes.len() as u64, sha256, verbatim: Vec::new() }
     }
+}
+
+/// A range that an output and an input have in common.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verbatim {
+    /// Where it begins in the output.
+    pub at: u64,
+    /// How long it is, in bytes.
+    pub bytes: u64,
+    /// The input's name.
+    pub input: String,
+    /// Where it begins in the input.
+    pub offset: u64,
 }
 
 /// The program that derived.
@@ -124,13 +150,6 @@ pub struct Deriver {
     pub name: String,
     /// Its version.
     pub version: String,
-}
-
-impl Deriver {
-    /// This crate.
-    pub fn this() -> Self {
-        Self { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
-    }
 }
 
 /// The gas schedule whose charges are in the outputs.
@@ -201,62 +220,28 @@ impl Record {
     /// Writes the record in canonical form: the same bytes for the same record.
     ///
     /// # Errors
-    /// [`RecordError::Field`] when it holds what no reader would take.
+    /// [`RecordError`] when it holds what no reader would take.
     pub fn to_json(&self) -> Result<Vec<u8>, RecordError> {
         self.check()?;
         canonical(self)
     }
 
-    /// The in-toto statement that is signed: its subjects are the outputs.
-    ///
-    /// # Errors
-    /// [`RecordError::Field`] when the record holds what no reader would take.
-    pub fn to_statement(&self) -> Result<Vec<u8>, RecordError> {
-        self.check()?;
-        canonical(&Statement {
-            kind: STATEMENT_TYPE.to_owned(),
-            predicate_type: PREDICATE_TYPE.to_owned(),
-            subject: self.subjects(),
-            predicate: self.clone(),
-        })
-    }
-
-    /// Reads the record in a statement whose signature was verified.
-    ///
-    /// # Errors
-    /// [`RecordError`] when the statement is of another kind, or names other files than its record.
-    pub fn from_statement(payload: &[u8]) -> Result<Self, RecordError> {
-        let statement: Statement = read(payload)?;
-        statement.predicate.check()?;
-        if statement.kind != STATEMENT_TYPE {
-            return Err(RecordError::Statement("_type"));
-        }
-        if statement.predicate_type != PREDICATE_TYPE {
-            return Err(RecordError::Statement("predicateType"));
-        }
-        if statement.subject != statement.predicate.subjects() {
-            return Err(RecordError::Statement("subject"));
-        }
-        Ok(statement.predicate)
-    }
-
-    fn subjects(&self) -> Vec<Subject> {
-        let subject =
-            |output: &Output| Subject { name: output.path.clone(), digest: Digest { sha256: output.sha256 } };
-        self.outputs.iter().map(subject).collect()
+    /// The output at this path.
+    pub fn output(&self, path: &str) -> Option<&Output> {
+        self.outputs.iter().find(|output| output.path == path)
     }
 
     /// Checks what the types of the fields can't hold.
     fn check(&self) -> Result<(), RecordError> {
         let field = |field, want| Err(RecordError::Field { field, want });
         if self.inputs.is_empty() || self.inputs.len() > MAX_INPUTS {
-            return field("inputs", "a list of 1 to 64");
+            return field("inputs", "a list of 1 to 4096");
         }
         if self.outputs.is_empty() || self.outputs.len() > MAX_OUTPUTS {
-            return field("outputs", "a list of 1 to 1024");
+            return field("outputs", "a list of 1 to 4096");
         }
         if self.options.len() > MAX_OPTIONS {
-            return field("options", "a table of at most 64");
+            return field("options", "a table of at most 4096");
         }
         if !rises(self.inputs.iter().map(|input| &input.name)) {
             return field("inputs", "sorted by name, each name once");
@@ -267,13 +252,16 @@ impl Record {
         let mut names = self.inputs.iter().map(|input| &input.name).chain(self.options.keys());
         if !names.all(|name| is_name(name)) || !is_name(&self.deriver.name) || !is_name(&self.deriver.version)
         {
-            return field("name", "1 to 256 printable ASCII characters");
+            return field("name", "1 to 512 printable ASCII characters");
         }
         if !self.options.values().all(|value| value.is_empty() || is_name(value)) {
-            return field("options", "values of at most 256 printable ASCII characters");
+            return field("options", "values of at most 512 printable ASCII characters");
+        }
+        if !self.inputs.iter().filter_map(|input| input.release.as_deref()).all(is_name) {
+            return field("release", "1 to 512 printable ASCII characters");
         }
         if self.gas.as_ref().is_some_and(|gas| !is_name(&gas.schedule)) {
-            return field("schedule", "1 to 256 printable ASCII characters");
+            return field("schedule", "1 to 512 printable ASCII characters");
         }
         if !self.outputs.iter().all(|output| is_path(&output.path)) {
             return field("path", "a relative path with `/` between names, and no `.` or `..` among them");
@@ -283,31 +271,27 @@ impl Record {
         if sizes.max().is_some_and(|size| size > MAX_NUMBER) {
             return field("bytes", "at most 9007199254740991");
         }
+        if !self.outputs.iter().all(|output| self.has_verbatim(output)) {
+            return field("verbatim", "up to 64 ranges of the output and of an input, sorted");
+        }
         Ok(())
     }
-}
 
-#[derive(PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Digest {
-    sha256: Sha256,
-}
-
-#[derive(PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Subject {
-    name: String,
-    digest: Digest,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Statement {
-    #[serde(rename = "_type")]
-    kind: String,
-    predicate_type: String,
-    subject: Vec<Subject>,
-    predicate: Record,
+    /// Whether the ranges of an output are ranges of it, and of inputs that there are.
+    fn has_verbatim(&self, output: &Output) -> bool {
+        let within = |from: u64, length: u64, whole: u64| {
+            length > 0 && from.checked_add(length).is_some_and(|end| end <= whole)
+        };
+        let fits = |range: &Verbatim| {
+            let input = self.inputs.iter().find(|input| input.name == range.input);
+            within(range.at, range.bytes, output.bytes)
+                && input.is_some_and(|input| within(range.offset, range.bytes, input.bytes))
+        };
+        let ranges = &output.verbatim;
+        ranges.len() <= MAX_VERBATIM
+            && ranges.is_sorted_by(|one, other| one < other)
+            && ranges.iter().all(fits)
+    }
 }
 
 fn read<T: Serialize + for<'de> Deserialize<'de>>(json: &[u8]) -> Result<T, RecordError> {
@@ -322,7 +306,8 @@ fn read<T: Serialize + for<'de> Deserialize<'de>>(json: &[u8]) -> Result<T, Reco
 }
 
 fn canonical<T: Serialize>(value: &T) -> Result<Vec<u8>, RecordError> {
-    serde_jcs::to_vec(value).map_err(|error| RecordError::Shape(error.to_string()))
+    let json = serde_jcs::to_vec(value).map_err(|error| RecordError::Shape(error.to_string()))?;
+    if json.len() > MAX_BYTES { Err(RecordError::TooLarge) } else { Ok(json) }
 }
 
 fn rises<'a>(names: impl Iterator<Item = &'a String>) -> bool {

@@ -8,14 +8,17 @@ mod measure;
 mod platform;
 
 pub use measure::{MeasureError, Measured};
-pub use platform::{LIMITS_READ, Limit, Quantity, limits};
+pub use platform::{Demand, LIMITS_READ, Limit, Quantity, keeps, limits, offers};
 
 use crate::record::Target;
-use platform::offers;
+use platform::offers_together;
+use serde::Serialize;
+use serde::ser::SerializeStruct;
 use std::fmt;
 
-/// Whether one import is met.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether a target has what is asked of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "offer", content = "note", rename_all = "kebab-case")]
 pub enum Offer {
     /// Yes.
     Whole,
@@ -25,12 +28,31 @@ pub enum Offer {
     Missing(&'static str),
 }
 
+impl Offer {
+    /// Whether it is enough.
+    pub fn is_enough(self) -> bool {
+        !matches!(self, Self::Missing(_))
+    }
+}
+
+/// In a table: what there is, or what to do.
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole => f.write_str("yes"),
+            Self::Partly(note) => write!(f, "yes: {note}"),
+            Self::Missing(advice) => write!(f, "NO. {advice}"),
+        }
+    }
+}
+
 /// One import of the component, against the target.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImportLine {
     /// The import, with its version.
     pub name: String,
     /// Whether the target has it.
+    #[serde(flatten)]
     pub offer: Offer,
 }
 
@@ -52,8 +74,22 @@ impl LimitLine {
     }
 }
 
+impl Serialize for LimitLine {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut line = serializer.serialize_struct("LimitLine", 7)?;
+        line.serialize_field("quantity", &self.quantity)?;
+        line.serialize_field("used", &self.used)?;
+        line.serialize_field("limit", &self.limit.most)?;
+        line.serialize_field("unit", self.quantity.unit())?;
+        line.serialize_field("fits", &self.fits())?;
+        line.serialize_field("source", self.limit.source)?;
+        line.serialize_field("advice", self.limit.advice)?;
+        line.end()
+    }
+}
+
 /// A component against a target.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The target.
     pub target: Target,
@@ -68,8 +104,7 @@ pub struct Report {
 impl Report {
     /// Whether the component can run there as far as its bytes tell.
     pub fn fits(&self) -> bool {
-        let met = self.imports.iter().all(|line| !matches!(line.offer, Offer::Missing(_)));
-        met && self.limits.iter().all(LimitLine::fits)
+        self.imports.iter().all(|line| line.offer.is_enough()) && self.limits.iter().all(LimitLine::fits)
     }
 }
 
@@ -79,9 +114,9 @@ impl Report {
 /// [`MeasureError`] when the bytes are no component.
 pub fn report(bytes: &[u8], target: Target) -> Result<Report, MeasureError> {
     let measured = Measured::of(bytes)?;
-    let imports = measured.imports.iter();
-    let imports =
-        imports.map(|name| ImportLine { name: name.clone(), offer: offers(target, name) }).collect();
+    let offers = offers_together(target, &measured.imports).into_iter();
+    let imports = measured.imports.iter().cloned().zip(offers);
+    let imports = imports.map(|(name, offer)| ImportLine { name, offer }).collect();
     let limits = limits(target)
         .iter()
         .map(|limit| LimitLine {
@@ -93,24 +128,20 @@ pub fn report(bytes: &[u8], target: Target) -> Result<Report, MeasureError> {
     Ok(Report { target, imports, limits, hints: measured.hints(target) })
 }
 
-/// The whole report as text: one line for each thing, those that don't fit with what to change.
+/// The whole report as a table: one line for each thing, those that don't fit with what to change.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.fits() { "fits" } else { "does not fit" };
         writeln!(f, "{}: {verdict}", self.target)?;
+        let width = self.imports.iter().map(|line| line.name.len()).max().unwrap_or_default();
         for line in &self.imports {
-            match line.offer {
-                Offer::Whole => writeln!(f, "  import {}", line.name)?,
-                Offer::Partly(note) => writeln!(f, "  import {}: {note}", line.name)?,
-                Offer::Missing(advice) => writeln!(f, "  import {}: MISSING. {advice}", line.name)?,
-            }
+            writeln!(f, "  {:width$}  {}", line.name, line.offer)?;
         }
         for line in &self.limits {
             let (used, most, unit) = (line.used, line.limit.most, line.quantity.unit());
-            write!(f, "  {}: {used} of {most} {unit}", line.quantity)?;
             let advice =
-                if line.fits() { String::new() } else { format!(": TOO MUCH. {}", line.limit.advice) };
-            writeln!(f, "{advice}")?;
+                if line.fits() { String::new() } else { format!("  TOO MUCH. {}", line.limit.advice) };
+            writeln!(f, "  {:22}{used:>12} of {most:>11} {unit}{advice}", line.quantity.to_string())?;
         }
         self.hints.iter().try_for_each(|hint| writeln!(f, "  start-up: {hint}"))
     }
@@ -134,7 +165,40 @@ mod tests {
             assert!(!report.fits(), "{target}");
             assert_eq!(report.imports[0].offer, Offer::Whole, "{target}");
             assert!(matches!(report.imports[1].offer, Offer::Missing(_)), "{target}");
-            assert!(report.to_string().contains("import acme:own/thing@1.0.0: MISSING."), "{report}");
+            assert!(report.to_string().contains("acme:own/thing@1.0.0   NO. "), "{report}");
+        }
+    }
+
+    #[test]
+    fn an_interface_of_another_version_is_not_the_one_that_is_there() {
+        for (import, target, met) in [
+            ("wasi:http/types@0.3.1", Target::Server, true),
+            ("wasi:http/types@0.3.1", Target::Cloudflare, false),
+            ("wasi:http/types@0.3.0", Target::Fastly, false),
+            ("wasi:keyvalue/store@0.2.0-draft", Target::Server, false),
+            ("wasi:keyvalue/watch@0.2.0-draft2", Target::Server, false),
+            ("wasi:filesystem/types@0.2.6", Target::Server, true),
+            ("wasi:filesystem/types@0.2.6", Target::Cloudflare, false),
+        ] {
+            assert_eq!(offers(target, import).is_enough(), met, "{import} on {target}");
+        }
+    }
+
+    #[test]
+    fn both_lines_of_http_at_once_are_too_many_for_a_worker() {
+        let bytes = component(
+            r#"(component (import "wasi:http/types@0.2.6" (instance)) (import "wasi:http/types@0.3.0" (instance)))"#,
+        );
+        assert!(report(&bytes, Target::Server).unwrap().fits());
+        assert!(!report(&bytes, Target::Cloudflare).unwrap().fits());
+    }
+
+    #[test]
+    fn what_a_target_can_not_keep_says_what_to_change() {
+        for demand in [Demand::ExactCounts, Demand::GasQuota, Demand::OpenRoute, Demand::SeveralEngines] {
+            assert!(keeps(Target::Server, demand).is_enough());
+            assert!(keeps(Target::Cloudflare, demand).is_enough());
+            assert!(!keeps(Target::Fastly, demand).is_enough(), "{demand}");
         }
     }
 
@@ -147,7 +211,7 @@ mod tests {
         let large = component("(component (core module (memory 3000)))");
         let report = report(&large, Target::Fastly).unwrap();
         assert!(!report.fits());
-        assert!(report.to_string().contains("196608000 of 134217728 bytes: TOO MUCH."), "{report}");
+        assert!(report.to_string().contains("196608000 of   134217728 bytes  TOO MUCH."), "{report}");
     }
 
     #[test]

@@ -17,9 +17,9 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("edge-adapters/fastly/backend", &["edge-adapters/fastly/platform"]),
     ("edge-adapters/fastly/wasi", &["host/request", "edge-adapters/fastly/platform"]),
     ("edge-adapters/fastly/platform", &[]),
-    ("edge-adapters", &["host/trust", "host/runtime", "edge-adapters/fastly/front"]),
+    ("edge-adapters", &["host/trust", "host/derive", "host/runtime", "edge-adapters/fastly/front"]),
     // The binary assembles the house. Of the audit component it takes the pure core, which reads and checks a log.
-    ("host/cli", &["host/trust", "host/runtime", "edge-adapters", "components/audit"]),
+    ("host/cli", &["host/trust", "host/derive", "host/runtime", "edge-adapters", "components/audit"]),
     ("tests/guests", &["guest-sdk"]),
     ("tests/tidy", &[]),
     ("tests/xtask", &[]),

@@ -67,6 +67,13 @@ export function uriOf(target: Target): string {
   return `${target.scheme}://${target.host}${port}${target.path}${query}`;
 }
 
+/** Leaves one valid `traceparent` in the headers, as the server does: the caller's, or one that begins the trace here. */
+export function continueTrace(headers: Headers, target: Target): void {
+  if (readTraceId(headers.get("traceparent")) !== undefined) return;
+  headers.delete("tracestate");
+  headers.set("traceparent", `00-${target.traceId}-${randomId().slice(0, 16)}-00`);
+}
+
 /** The facts of a request on a route. Its headers are those that the app will get. */
 export function readFacts(method: string, headers: Headers, target: Target, tenant: Tenant, route: Route): Facts {
   const app = tenant.apps[route.app];

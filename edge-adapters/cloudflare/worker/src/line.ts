@@ -14,7 +14,7 @@ import { HeldBody, readBeginning } from "./body.ts";
 import type { Facts, LimitUse, Outcome } from "./contract.ts";
 import { ending, recordOf, unixNs } from "./contract.ts";
 import { addressFrom, type Env } from "./env.ts";
-import { NotOneHost, readFacts, readTarget, type Target, Unreadable } from "./facts.ts";
+import { continueTrace, NotOneHost, readFacts, readTarget, type Target, Unreadable } from "./facts.ts";
 import type { Ended } from "./gate.ts";
 import { cleanRequestHeaders, contentLength, dropHopByHop, dropOurs } from "./headers.ts";
 import * as problems from "./problem.ts";
@@ -31,6 +31,7 @@ export async function serve(request: Request, env: Env, ctx: ExecutionContext): 
     requestId = target.requestId;
     const headers = new Headers(request.headers);
     cleanRequestHeaders(headers);
+    continueTrace(headers, target);
     const route = routes.find(target.host, target.path, request.method);
     const tenant = site.config.tenants[route?.tenant ?? -1];
     const app = tenant?.apps[route?.app ?? -1];
@@ -143,6 +144,7 @@ class Exchange {
     const init = { status: from.status, headers, encodeBody: run.encodeBody };
     if (isHead || from.status === 204 || from.status === 304 || announced === 0 || from.body === null) {
       await within(this.#left(), drained(from.body));
+      await within(this.#left(), run.over);
       return this.#whole(run, null, init);
     }
     const reader = from.body.getReader() as ReadableStreamDefaultReader<Uint8Array>;
@@ -160,8 +162,9 @@ class Exchange {
       milliseconds: this.#left(),
       ended: (outcome, bytes) => {
         run.bytesOut = bytes;
-        if (outcome !== "whole") run.stop();
-        return this.#settle(outcome === "whole" ? { tag: "answered", val: from.status } : outcome, run);
+        if (outcome === "whole") return this.#settleWhole(from.status, run);
+        run.stop();
+        return this.#settle(outcome, run);
       },
     });
     this.ctx.waitUntil(held.finished);
@@ -170,6 +173,19 @@ class Exchange {
     const { readable, writable } = new FixedLengthStream(announced);
     this.ctx.waitUntil(held.stream.pipeTo(writable).catch(() => undefined));
     return new Response(readable, init);
+  }
+
+  /** Has the record written of a response that streamed to its end, once its run is over, which may yet go wrong. Returns
+   * whether the response may end. */
+  async #settleWhole(status: number, run: Run): Promise<boolean> {
+    try {
+      await within(this.#left(), run.over);
+    } catch (thrown) {
+      run.stop();
+      await this.#settle({ tag: "failed", val: thrown instanceof Failed ? thrown.fault : "host-fault" }, run);
+      return false;
+    }
+    return await this.#settle({ tag: "answered", val: status }, run);
   }
 
   /** A response in one piece, once its record is stored. */
@@ -197,28 +213,32 @@ class Exchange {
   #ended(outcome: Outcome, run: Run): Ended {
     const { limits } = this.#app;
     const wall = BigInt(Date.now() - this.#started);
-    const memoryBytes = BigInt(run.memoryBytes());
+    const { fuel, gas, hostCalls, memoryBytes } = run.taken();
     const usage = {
-      gas: run.gas(),
-      fuel: 0n,
-      memoryBytes,
+      gas,
+      fuel,
+      memoryBytes: BigInt(memoryBytes),
       cpu: 0n,
       wall: wall * 1_000_000n,
-      hostCalls: BigInt(run.hostCalls),
+      hostCalls: BigInt(hostCalls),
       bytesIn: BigInt(run.bytesIn),
       bytesOut: BigInt(run.bytesOut),
     };
-    const figures: [string, bigint | number, number][] = [
+    const schedule = this.#app.origin === null ? site.config.gas?.schedule : undefined;
+    const metered: [string, bigint, string][] = schedule === undefined ? [] : [["fuel", fuel, limits.fuel], ["gas", gas, limits.gas]];
+    const figures: [string, bigint | number, string | number][] = [
+      ...metered,
       ["deadline-ms", wall, limits.deadlineMs],
       ["memory-bytes", memoryBytes, limits.memoryBytes],
       ["request-body-bytes", run.bytesIn, limits.requestBodyBytes],
       ["response-body-bytes", run.bytesOut, limits.responseBodyBytes],
-      ["host-calls", run.hostCalls, limits.hostCalls],
+      ["host-calls", hostCalls, limits.hostCalls],
       ["outgoing-requests", run.outgoing, limits.outgoingRequests],
       ["log-lines", run.logLines, limits.logLines],
     ];
     const metadata: [string, string][] = [
       ["component", this.#app.component],
+      ...(schedule === undefined ? [] : [["gas-schedule", schedule] as [string, string]]),
       ["platform", "cloudflare"],
       ["mode", this.#app.origin === null ? "fresh" : "origin"],
     ];

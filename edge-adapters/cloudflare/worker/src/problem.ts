@@ -29,6 +29,7 @@ export type Fault =
   | "host-wait"
   | "host-calls"
   | "out-of-memory"
+  | "out-of-fuel"
   | "out-of-gas"
   | "response-too-large"
   | "no-response"

@@ -6,6 +6,10 @@ import { apps, audit, config, gates } from "./bundle.js";
 export interface Derived {
   instantiate: Instantiate;
   modules: Record<string, WebAssembly.Module>;
+  /** What the tables of its modules take at the start, as the server counts it. */
+  tableBytes: number;
+  /** The fuel that its modules may use while they start, if they count it. */
+  startLimit?: bigint;
 }
 
 export type Instantiate = (
@@ -20,8 +24,10 @@ export interface Client {
   groups: string[];
 }
 
-/** Durations are milliseconds, sizes bytes. */
+/** Durations are milliseconds, sizes bytes; fuel and gas are decimal text. */
 export interface Limits {
+  fuel: string;
+  gas: string;
   deadlineMs: number;
   hostWaitMs: number;
   hostCalls: number;
@@ -91,10 +97,22 @@ export interface Route {
   failure: "closed" | "open";
 }
 
+/** What gas is charged around what apps count by themselves. 64-bit numbers are decimal text. */
+export interface GasSetting {
+  schedule: string;
+  fuel: string;
+  instance: string;
+  memoryPage: string;
+  /** By interface, without its version. */
+  calls: Record<string, { base: string; perByte: string }>;
+}
+
 export interface Config {
   origin: string;
   tenants: Tenant[];
   routes: Route[];
+  /** Null when nobody counts gas. */
+  gas: GasSetting | null;
 }
 
 interface Site {

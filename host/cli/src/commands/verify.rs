@@ -1,29 +1,38 @@
 //! `tollgate verify`.
 
+use super::deployed::{self, DeployedArgs};
 use crate::output::{Failure, Output};
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tollgate_runtime::MAX_COMPONENT_BYTES;
 use tollgate_trust::{TrustRoot, Verified, verify_file};
 
 const EXAMPLES: &str = "\
 Examples:
   tollgate verify web.wasm --trust trust.toml
-  tollgate verify web.wasm --trust trust.toml --at 2027-01-01T00:00:00Z";
+  tollgate verify web.wasm --trust trust.toml --at 2027-01-01T00:00:00Z
+  tollgate verify --deployed dist/shop --key operator.pub
+  tollgate verify --deployed main.wasm --record dist/shop/derivation.json --key operator.pub
+
+With --deployed, every file must be there with the bytes of the signed record, and no other; what is not is named with \
+both digests. Of a single file only its own bytes are compared.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct VerifyArgs {
     /// The component; its envelope lies beside it, as FILE.dsse.json
-    file: PathBuf,
+    #[arg(required_unless_present = "deployed", conflicts_with = "deployed")]
+    file: Option<PathBuf>,
     /// The trust file
     #[arg(long, short, value_name = "FILE", default_value = "trust.toml")]
     trust: PathBuf,
     /// The moment that is asked about [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
+    #[command(flatten)]
+    deployed: DeployedArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -42,14 +51,18 @@ struct Report {
 }
 
 pub(super) fn run(args: &VerifyArgs, output: &mut Output) -> Result<(), Failure> {
+    if let Some(what) = args.deployed.what() {
+        return deployed::run(&args.deployed, what, args.json, output);
+    }
+    let file = args.file.as_deref().unwrap_or(Path::new(""));
     let root = TrustRoot::read(&args.trust)?;
     let now = args.at.unwrap_or_else(Timestamp::now);
-    let verified = verify_file(&args.file, MAX_COMPONENT_BYTES, &root, now)?;
+    let verified = verify_file(file, MAX_COMPONENT_BYTES, &root, now)?;
     let report = report(&verified);
     if args.json {
         return output.json(&report);
     }
-    output.good("verified", format_args!("{} as {}", args.file.display(), report.subject))?;
+    output.good("verified", format_args!("{} as {}", file.display(), report.subject))?;
     output.line(format_args!("  signed by {}", report.signers.join(", ")))?;
     output.line(format_args!("  sha256    {}", report.sha256))?;
     let until =

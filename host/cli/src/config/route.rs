@@ -7,28 +7,7 @@ use super::read::{Table, Value, or};
 use super::tenant::refer;
 use http::{HeaderName, Method};
 use std::net::Ipv6Addr;
-use tollgate_runtime::{BucketSetting, FailureMode, HostPattern, Name};
-
-/// A route.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// Its name, unique in its tenant.
-    pub name: Name,
-    /// The hosts asked for.
-    pub host: HostPattern,
-    /// What the path begins with, whole segments: `/api` is for `/api` and `/api/x`, and not for `/apix`.
-    pub path: String,
-    /// The methods; empty for all.
-    pub methods: Vec<Method>,
-    /// The app that answers.
-    pub app: Name,
-    /// The quotas that a request draws on.
-    pub buckets: Vec<Name>,
-    /// The request headers that the gate sees.
-    pub headers: Vec<HeaderName>,
-    /// What to do while the gate can't decide.
-    pub failure: FailureMode,
-}
+use tollgate_runtime::{BucketSetting, FailureMode, HostPattern, Name, RouteSetting};
 
 /// The parts of a tenant that routes refer to.
 type Known<T> = [(Name, Option<T>)];
@@ -39,8 +18,8 @@ pub(super) fn read_all(
     apps: &Known<App>,
     buckets: &Known<BucketSetting>,
     scope: &Scope<'_>,
-) -> Option<Vec<Route>> {
-    let (mut routes, mut whole) = (Vec::<Route>::new(), true);
+) -> Option<Vec<RouteSetting>> {
+    let (mut routes, mut whole) = (Vec::<RouteSetting>::new(), true);
     let tenant = value.path().strip_suffix(".routes").unwrap_or_default();
     for value in value.list()? {
         let Some(route) = value.table(|table| read(table, tenant, apps, buckets, scope)) else {
@@ -64,7 +43,7 @@ fn read(
     apps: &Known<App>,
     buckets: &Known<BucketSetting>,
     scope: &Scope<'_>,
-) -> Option<Route> {
+) -> Option<RouteSetting> {
     let name = table
         .require("name", "give the route a name, such as `name = \"home\"`")
         .and_then(|value| value.name());
@@ -94,7 +73,7 @@ fn read(
     });
     let default = scope.gate.map_or(FailureMode::Closed, |gate| gate.failure);
     let failure = or(table.get("failure"), default, |value| value.choice(&FAILURES));
-    Some(Route {
+    Some(RouteSetting {
         name: name?,
         host: host?,
         path: path?,
@@ -151,7 +130,7 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    fn new(value: &Value<'_>, route: &Route) -> Self {
+    fn new(value: &Value<'_>, route: &RouteSetting) -> Self {
         Self {
             offset: value.offset(),
             key: value.path().to_owned(),

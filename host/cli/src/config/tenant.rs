@@ -5,10 +5,12 @@ use super::app::{self, App};
 use super::host::path;
 use super::limits::Plan;
 use super::read::{Table, Value, listed, nearest, or};
-use super::route::{self, Route};
+use super::route;
 use std::path::PathBuf;
 use std::time::Duration;
-use tollgate_runtime::{BucketSetting, Client, Consistency, KeyField, Name, TenantTotals, Unit};
+use tollgate_runtime::{
+    BucketSetting, Client, Consistency, KeyField, Name, RouteSetting, TenantTotals, Unit,
+};
 
 /// The shortest and the longest window of a bucket; the limiter's contract has the same bounds.
 const WINDOWS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(366 * 86_400));
@@ -29,7 +31,7 @@ pub struct Tenant {
     /// Its apps, sorted by name.
     pub apps: Vec<App>,
     /// Its routes, in the order of the file.
-    pub routes: Vec<Route>,
+    pub routes: Vec<RouteSetting>,
 }
 
 /// `policy`: the rules, and the engine that reads them.

@@ -1,13 +1,12 @@
 //! From a configuration to what the Cloudflare adapter makes a bundle of: every component verified, every policy read.
 
-use super::Common;
-use super::edge::EdgeError;
-use super::tenant::policy_text;
+use super::edge::{EdgeError, setting};
+use super::{Common, HouseError, schedule_text};
 use crate::config::{self, Config};
 use http::Uri;
 use std::path::Path;
-use tollgate_cloudflare::{App, Route, Site, Source, Tenant};
-use tollgate_runtime::Name;
+use tollgate_cloudflare::{App, Gas, Site, Source, Tenant};
+use tollgate_runtime::{Name, Schedule};
 use tollgate_trust::Verified;
 
 /// An app that is a server behind the gate: whose it is, its name, and where the server is.
@@ -39,6 +38,21 @@ pub fn cloudflare(config: &Config, origins: &[OriginOf]) -> Result<Site, EdgeErr
     Ok(Site { origin: config.audit.origin.clone(), audit, tenants })
 }
 
+/// The gas schedule of a configuration, as apps count by it and as the worker charges by it.
+///
+/// # Errors
+/// If its file can't be read, or is not fit.
+pub fn gas(config: &Config) -> Result<Gas, HouseError> {
+    let Some((path, text)) = schedule_text(config)? else {
+        return Ok(Gas { operators: tollgate_derive::Schedule::default(), prices: Schedule::default() });
+    };
+    let prices =
+        Schedule::parse(&text).map_err(|source| HouseError::Schedule { path: path.clone(), source })?;
+    let operators =
+        tollgate_derive::Schedule::parse(&text).map_err(|source| HouseError::Operators { path, source })?;
+    Ok(Gas { operators, prices })
+}
+
 fn verify(common: &Common, key: String, path: &Path) -> Result<Verified, EdgeError> {
     common.verify(path).map_err(|source| EdgeError::Component { what: format!("`{key}`"), source })
 }
@@ -46,18 +60,12 @@ fn verify(common: &Common, key: String, path: &Path) -> Result<Verified, EdgeErr
 fn tenant(common: &Common, tenant: &config::Tenant, origins: &[OriginOf]) -> Result<Tenant, EdgeError> {
     let own = tenant.policy.component.as_deref();
     let own = own.map(|path| verify(common, format!("tenants.{}.policy.component", tenant.name), path));
-    let policy = policy_text(&tenant.policy)
-        .map_err(|reason| EdgeError::Policy { tenant: tenant.name.clone(), reason })?;
     let apps = tenant.apps.iter().map(|one| app(common, &tenant.name, one, origins));
     Ok(Tenant {
-        name: tenant.name.clone(),
+        setting: setting(tenant)?,
         gate: common.parts(own.transpose()?),
-        policy,
         totals: tenant.totals.clone(),
-        buckets: tenant.buckets.clone(),
-        clients: tenant.clients.clone(),
         apps: apps.collect::<Result<_, _>>()?,
-        routes: tenant.routes.iter().map(route).collect(),
     })
 }
 
@@ -71,17 +79,4 @@ fn app(common: &Common, tenant: &Name, app: &config::App, origins: &[OriginOf]) 
         }
     };
     Ok(App { name: app.name.clone(), source, limits: app.limits.clone(), grants: app.grants.clone() })
-}
-
-fn route(route: &config::Route) -> Route {
-    Route {
-        name: route.name.clone(),
-        host: route.host.clone(),
-        path: route.path.clone(),
-        methods: route.methods.clone(),
-        app: route.app.clone(),
-        buckets: route.buckets.clone(),
-        headers: route.headers.clone(),
-        failure: route.failure,
-    }
 }

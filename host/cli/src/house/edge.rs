@@ -4,8 +4,8 @@
 use super::{Common, HouseError, tenant};
 use crate::config::{self, Config};
 use std::path::{Path, PathBuf};
-use tollgate_fastly::{App, Parts, Route, Service, Tenant};
-use tollgate_runtime::Name;
+use tollgate_fastly::{App, Parts, Service, Tenant};
+use tollgate_runtime::{Name, TenantSetting};
 use tollgate_trust::Verified;
 use tollgate_trust::file::FileError;
 
@@ -90,8 +90,6 @@ fn read(
     tenant: &config::Tenant,
     verify: impl Fn(String, &Path) -> Result<Verified, EdgeError>,
 ) -> Result<Tenant, EdgeError> {
-    let wrong = |reason: String| EdgeError::Policy { tenant: tenant.name.clone(), reason };
-    let policy = tenant::policy_text(&tenant.policy).map_err(wrong)?;
     let app = |app: &config::App| {
         Ok(App {
             name: app.name.clone(),
@@ -102,22 +100,19 @@ fn read(
             grants: app.grants.clone(),
         })
     };
-    let route = |route: &config::Route| Route {
-        name: route.name.clone(),
-        host: route.host.clone(),
-        path: route.path.clone(),
-        methods: route.methods.clone(),
-        app: route.app.clone(),
-        buckets: route.buckets.clone(),
-        headers: route.headers.clone(),
-        failure: route.failure,
-    };
-    Ok(Tenant {
+    let apps = tenant.apps.iter().map(app).collect::<Result<_, EdgeError>>()?;
+    Ok(Tenant { setting: setting(tenant)?, apps })
+}
+
+/// What every edge is told of a tenant. Reads its policy.
+pub(super) fn setting(tenant: &config::Tenant) -> Result<TenantSetting, EdgeError> {
+    let policy = tenant::policy_text(&tenant.policy)
+        .map_err(|reason| EdgeError::Policy { tenant: tenant.name.clone(), reason })?;
+    Ok(TenantSetting {
         name: tenant.name.clone(),
         policy,
         buckets: tenant.buckets.clone(),
         clients: tenant.clients.clone(),
-        apps: tenant.apps.iter().map(app).collect::<Result<_, EdgeError>>()?,
-        routes: tenant.routes.iter().map(route).collect(),
+        routes: tenant.routes.clone(),
     })
 }

@@ -9,7 +9,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use tollgate_runtime::{App, AppSpec, Gate, GateSetting, Manifest, Name, Route, Runtime, Tenant};
+use tollgate_runtime::{
+    App, AppSpec, Gate, GateSetting, Manifest, Name, Route, RouteSetting, Runtime, Tenant,
+};
 use tollgate_trust::file::FileError;
 use tollgate_trust::{Envelope, Verified};
 
@@ -114,7 +116,7 @@ fn shown(tenant: &config::Tenant, app: &config::App, verified: &Verified, loaded
     }
 }
 
-fn serve(tenant: &config::Tenant, route: &config::Route, running: &[(Name, Arc<App>)]) -> Route {
+fn serve(tenant: &config::Tenant, route: &RouteSetting, running: &[(Name, Arc<App>)]) -> Route {
     let app = running.iter().find(|(name, _)| *name == route.app).map(|(_, app)| app.clone());
     Route {
         tenant: tenant.name.clone(),

@@ -15,14 +15,16 @@ use wasm_encoder::{
 };
 use wasmparser::{Chunk, Instance, InstanceSectionReader, Parser, Payload};
 
-/// Writes a component again. Its validity is the caller's to check.
+/// Writes a component again. Its validity is the caller's to check. If it does not tell, nothing is added to it but what
+/// counts in its modules.
 pub(crate) fn instrument(
     bytes: &[u8],
     schedule: &Schedule,
     limit: u64,
+    tells: bool,
 ) -> Result<Component, InstrumentError> {
     let scopes = survey(bytes)?;
-    let mut rewriter = Rewriter { bytes, schedule, limit, scopes: scopes.into_iter() };
+    let mut rewriter = Rewriter { bytes, schedule, limit, tells, scopes: scopes.into_iter() };
     rewriter.component(Parser::new(0), bytes)
 }
 
@@ -31,6 +33,8 @@ struct Rewriter<'a> {
     bytes: &'a [u8],
     schedule: &'a Schedule,
     limit: u64,
+    /// Whether it exports what tells and sets its cells.
+    tells: bool,
     /// The scopes that have not begun.
     scopes: std::vec::IntoIter<Scope>,
 }
@@ -63,6 +67,9 @@ impl Rewriter<'_> {
                 }
                 other => self.section(&mut written, other, &scope)?,
             }
+        }
+        if !self.tells {
+            return Ok(written);
         }
         if scope.home().is_some() {
             cell::tell(&mut written, &scope.cells(), self.limit, scope.next, GAS_INTERFACE);

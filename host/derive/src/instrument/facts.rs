@@ -11,7 +11,7 @@ use wasmparser::{
 
 /// The name of the cell in the modules of a component, as an export and as an import's module and name; by it, what is
 /// instrumented is known again.
-pub(crate) const CELL: &str = "tollgate:gas";
+pub const CELL: &str = "tollgate:gas";
 
 /// Functions whose code is at most this much look at the cell before they call others, and not when they begin; and
 /// those that take at most this much with all that they call don't look at all, but leave that to their callers.

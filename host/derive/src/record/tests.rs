@@ -4,13 +4,20 @@ use tollgate_trust::SigningKey;
 use tollgate_trust::attest;
 
 fn record() -> Record {
+    let core = Verbatim { at: 0, bytes: 4, input: "gate".into(), offset: 5 };
     Record {
-        inputs: vec![Input::of("app", b"app bytes"), Input::of("gate", b"gate bytes")],
-        deriver: Deriver::this(),
+        inputs: vec![
+            Input { release: Some("acme:app@1.0.0".into()), ..Input::of("app", b"app bytes") },
+            Input::of("gate", b"gate core"),
+        ],
+        deriver: Deriver { name: "tollgate-derive".into(), version: "0.1.0".into() },
         target: Target::Cloudflare,
         gas: Some(Gas { schedule: "tollgate-2026-11".into(), blake3: Blake3::of(b"schedule") }),
         options: BTreeMap::from([("start-limit".into(), "1000".into())]),
-        outputs: vec![Output::of("app.core0.wasm", b"core"), Output::of("app.wasm", b"whole")],
+        outputs: vec![
+            Output { verbatim: vec![core], ..Output::of("app.core0.wasm", b"core") },
+            Output::of("app.wasm", b"whole"),
+        ],
     }
 }
 
@@ -55,6 +62,28 @@ fn paths_that_lead_elsewhere_are_refused() {
     }
     let unsorted = Record { inputs: record().inputs.into_iter().rev().collect(), ..record() };
     assert!(matches!(unsorted.to_json(), Err(RecordError::Field { field: "inputs", .. })));
+}
+
+#[test]
+fn a_range_lies_within_the_output_and_within_an_input_that_is_there() {
+    let range = record().outputs[0].verbatim[0].clone();
+    let odd = [
+        Verbatim { at: 1, ..range.clone() },
+        Verbatim { offset: 6, ..range.clone() },
+        Verbatim { offset: u64::MAX, ..range.clone() },
+        Verbatim { bytes: 0, ..range.clone() },
+        Verbatim { input: "gat".into(), ..range.clone() },
+    ];
+    let with = |verbatim: Vec<Verbatim>| Record {
+        outputs: vec![Output { verbatim, ..Output::of("app.core0.wasm", b"core") }],
+        ..record()
+    };
+    for range in odd {
+        let refused = with(vec![range.clone()]).to_json();
+        assert!(matches!(refused, Err(RecordError::Field { field: "verbatim", .. })), "{range:?}");
+    }
+    assert!(with(vec![range.clone()]).to_json().is_ok());
+    assert!(with(vec![range.clone(), range]).to_json().is_err(), "one range twice");
 }
 
 #[test]

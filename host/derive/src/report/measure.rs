@@ -20,6 +20,7 @@ pub struct Measured {
     modules: u64,
     memories: u64,
     initial_memory: u64,
+    table_elements: u64,
     functions: u64,
     depth: u64,
     code: u64,
@@ -90,6 +91,11 @@ impl Measured {
                         self.initial_memory.saturating_add(memory.initial.saturating_mul(page));
                 }
             }
+            Payload::TableSection(section) => {
+                for table in section.clone() {
+                    self.table_elements = self.table_elements.saturating_add(table?.ty.initial);
+                }
+            }
             Payload::CodeSectionStart { unchecked_range, .. } => {
                 self.code += unchecked_range.end - unchecked_range.start;
             }
@@ -105,6 +111,11 @@ impl Measured {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Elements that the tables of its modules have at the start, together.
+    pub fn table_elements(&self) -> u64 {
+        self.table_elements
     }
 
     /// How much there is of a quantity.

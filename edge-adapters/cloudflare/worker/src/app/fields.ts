@@ -8,6 +8,7 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const FORBIDDEN = ["connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "transfer-encoding", "upgrade", "host", "http2-settings"];
 
 export class Fields {
+  static readonly hostOnly = ["received", "frozen", "headers"];
   #list: [string, Uint8Array][] = [];
   #fixed = false;
   static mostBytes = 64 << 10;

@@ -123,6 +123,7 @@ export function incoming02(job: Job, run: Run, own: Classes): Incoming02 {
     }
   }
   class OutgoingResponse {
+    static readonly hostOnly = ["answer"];
     #status = 200;
     #body: { pipe: Pipe } | undefined;
     readonly fields: Fields;

@@ -3,7 +3,7 @@
 import type { Classes } from "./choke.ts";
 import type { Fields } from "./fields.ts";
 import type { Body02, Incoming02, Method, Scheme } from "./http02.ts";
-import { methodText, schemeText, send } from "./outgoing.ts";
+import { methodText, type Returned, schemeText, send } from "./outgoing.ts";
 import type { Pipe, Pollable } from "./streams.ts";
 import type { Job, Run } from "./work.ts";
 
@@ -35,6 +35,7 @@ export function http02(job: Job, run: Run, { Fields, Pollable }: Classes, served
     }
   }
   class OutgoingRequest {
+    static readonly hostOnly = ["sent"];
     #method: Method = { tag: "get" };
     #path: string | undefined;
     #scheme: Scheme | undefined;
@@ -76,7 +77,7 @@ export function http02(job: Job, run: Run, { Fields, Pollable }: Classes, served
       this.#body = new OutgoingBody();
       return this.#body;
     }
-    static sent(request: OutgoingRequest, options: RequestOptions | undefined): Promise<Response> {
+    static sent(request: OutgoingRequest, options: RequestOptions | undefined): Promise<Returned> {
       const firstByte = options?.firstByteTimeout();
       return send(job, run, {
         method: methodText(request.#method),
@@ -92,9 +93,9 @@ export function http02(job: Job, run: Run, { Fields, Pollable }: Classes, served
   class IncomingResponse {
     #body: Body02 | undefined;
     readonly #from: Response;
-    constructor(from: Response) {
-      this.#from = from;
-      this.#body = new IncomingBody(from.body as ReadableStream<Uint8Array> | null);
+    constructor({ head, body }: Returned) {
+      this.#from = head;
+      this.#body = new IncomingBody(body);
     }
     status(): number {
       return this.#from.status;
@@ -113,7 +114,7 @@ export function http02(job: Job, run: Run, { Fields, Pollable }: Classes, served
     #result: { tag: "ok"; val: IncomingResponse } | { tag: "err"; val: unknown } | undefined;
     #taken = false;
     readonly #done: Promise<void>;
-    constructor(sent: Promise<Response>) {
+    constructor(sent: Promise<Returned>) {
       this.#done = sent.then(
         (response) => {
           this.#result = { tag: "ok", val: new IncomingResponse(response) };

@@ -74,6 +74,7 @@ export function http03(job: Job, run: Run, { Fields }: Classes): Http03 {
     }
   }
   class Message {
+    static readonly hostOnly = ["body", "answered", "arrived"];
     #contents: Contents | undefined;
     #end: Promise<unknown>;
     #consumed = false;
@@ -90,7 +91,11 @@ export function http03(job: Job, run: Run, { Fields }: Classes): Http03 {
     static consumeBody(message: Message, result: Promise<unknown>): [Contents, Promise<unknown>] {
       if (message.#consumed) throw new Failed("trap");
       message.#consumed = true;
-      void Promise.resolve(result).catch(() => undefined);
+      // Read from now on, as the engine does: so the guest's write finds a reader, and does not wait for one.
+      void result.then(
+        () => undefined,
+        () => undefined,
+      );
       return [message.#contents ?? new ReadableStream<Uint8Array>({ start: (to) => to.close() }), message.#end];
     }
     /** The body as the platform reads it. */
@@ -144,6 +149,10 @@ export function http03(job: Job, run: Run, { Fields }: Classes): Http03 {
     static new(fields: Fields, contents: Contents | undefined, end: Promise<unknown>): [Response, Promise<End>] {
       return [new Response(fields, contents, end), sent()];
     }
+    static arrived(status: number, response: Response): Response {
+      response.#status = status;
+      return response;
+    }
     getStatusCode(): number {
       return this.#status;
     }
@@ -166,7 +175,7 @@ export function http03(job: Job, run: Run, { Fields }: Classes): Http03 {
 
   const forward = async (request: Request): Promise<Response> => {
     const firstByte = request.getOptions()?.getFirstByteTimeout();
-    const from = await send(job, run, {
+    const { head, body } = await send(job, run, {
       method: methodText(request.getMethod()),
       scheme: schemeText(request.getScheme()),
       authority: request.getAuthority(),
@@ -175,10 +184,8 @@ export function http03(job: Job, run: Run, { Fields }: Classes): Http03 {
       body: Message.body(request),
       firstByteMs: firstByte === undefined ? undefined : Number(firstByte / 1_000_000n),
     });
-    const [contents, end] = received(from.body as ReadableStream<Uint8Array> | null);
-    const response = new Response(Fields.received(from.headers, () => false), contents, end);
-    response.setStatusCode(from.status);
-    return response;
+    const [contents, end] = received(body);
+    return Response.arrived(head.status, new Response(Fields.received(head.headers, () => false), contents, end));
   };
   const types = { Fields, Request, RequestOptions, Response };
   return { interfaces: { "wasi:http/types": types, "wasi:http/client": { send: forward } }, request, failed: fail };

@@ -18,11 +18,10 @@ export function runOrigin(job: Job, origin: URL): Run {
     encodeBody: "automatic",
     bytesIn: 0,
     bytesOut: 0,
-    hostCalls: 0,
     outgoing: 1,
     logLines: 0,
-    memoryBytes: () => 0,
-    gas: () => 0n,
+    crossed: () => undefined,
+    taken: () => ({ fuel: 0n, gas: 0n, hostCalls: 0, memoryBytes: 0 }),
     stop: () => abort.abort(),
   };
   const asked = new URL(uriOf(job.target));

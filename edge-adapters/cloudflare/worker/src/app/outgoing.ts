@@ -17,24 +17,45 @@ export interface Outgoing {
   firstByteMs: number | undefined;
 }
 
+/** A response to it, and its body, counted. */
+export interface Returned {
+  head: Response;
+  body: ReadableStream<Uint8Array> | null;
+}
+
 /** Sends it. No redirect is followed: the guest sees it and decides. Throws an `ErrorCode`. */
-export async function send(job: Job, run: Run, request: Outgoing): Promise<Response> {
+export async function send(job: Job, run: Run, request: Outgoing): Promise<Returned> {
   run.outgoing += 1;
   if (run.outgoing > job.app.limits.outgoingRequests) throw { tag: "connection-limit-reached" } satisfies ErrorCode;
   const url = urlOf(request);
   if (!job.app.grants.http?.allow.some((pattern) => matches(pattern, url))) {
     throw { tag: "HTTP-request-denied" } satisfies ErrorCode;
   }
-  const { method, headers, body, firstByteMs } = request;
+  const { method, headers, firstByteMs } = request;
+  const body = counted(run, request.body);
   const abort = new AbortController();
   const timer = firstByteMs === undefined ? undefined : setTimeout(() => abort.abort(), firstByteMs);
   try {
-    return await fetch(url, { method, headers, body, redirect: "manual", signal: abort.signal });
+    const response = await fetch(url, { method, headers, body, redirect: "manual", signal: abort.signal });
+    return { head: response, body: counted(run, response.body as ReadableStream<Uint8Array> | null) };
   } catch {
     throw { tag: abort.signal.aborted ? "HTTP-response-timeout" : "connection-refused" } satisfies ErrorCode;
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** A body whose bytes are priced as they pass, in either direction. */
+function counted(run: Run, body: ReadableStream<Uint8Array> | null): ReadableStream<Uint8Array> | null {
+  if (body === null) return null;
+  return body.pipeThrough(
+    new TransformStream<Uint8Array, Uint8Array>({
+      transform(bytes, to) {
+        run.crossed("wasi:http/client", bytes.length);
+        to.enqueue(bytes);
+      },
+    }),
+  );
 }
 
 function urlOf({ scheme, authority, pathWithQuery }: Outgoing): URL {

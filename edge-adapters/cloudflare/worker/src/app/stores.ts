@@ -1,6 +1,6 @@
 // `wasi:keyvalue` for apps: each store is a Durable Object of its own, which a guest waits for.
 
-import type { Job } from "./work.ts";
+import type { Job, Run } from "./work.ts";
 
 /** What a store answers with, in place of an error that would have to cross an object's boundary. */
 export type Answer<T> = { ok: T } | { error: string };
@@ -29,27 +29,44 @@ async function asked<T>(work: Promise<Answer<T>>): Promise<T> {
   return answer.ok;
 }
 
+/** Bytes of texts and values, as the server counts them. */
+function bytesOf(...things: (string | Uint8Array | undefined)[]): number {
+  const encoder = new TextEncoder();
+  const size = (thing: string | Uint8Array | undefined) => (typeof thing === "string" ? encoder.encode(thing) : thing)?.length ?? 0;
+  return things.reduce((sum: number, thing) => sum + size(thing), 0);
+}
+
 /** The interfaces of `wasi:keyvalue`, over the stores that the app was granted. */
-export function stores(job: Job): Record<string, Record<string, unknown>> {
+export function stores(job: Job, run: Run): Record<string, Record<string, unknown>> {
+  const crossed = (name: string, ...things: (string | Uint8Array | undefined)[]) => {
+    run.crossed(`wasi:keyvalue/${name}`, bytesOf(...things));
+  };
   class Bucket {
     readonly shelf: Shelf;
     constructor(shelf: Shelf) {
       this.shelf = shelf;
     }
-    get(key: string): Promise<Uint8Array | undefined> {
-      return asked(this.shelf.get(key));
+    async get(key: string): Promise<Uint8Array | undefined> {
+      const value = await asked(this.shelf.get(key));
+      crossed("store", key, value);
+      return value;
     }
     async set(key: string, value: Uint8Array): Promise<void> {
+      crossed("store", key, value);
       await asked(this.shelf.write([[key, value.slice()]]));
     }
     async delete(key: string): Promise<void> {
+      crossed("store", key);
       await asked(this.shelf.write([[key, undefined]]));
     }
     async exists(key: string): Promise<boolean> {
-      return (await this.get(key)) !== undefined;
+      crossed("store", key);
+      return (await asked(this.shelf.get(key))) !== undefined;
     }
-    listKeys(cursor: string | undefined): Promise<{ keys: string[]; cursor: string | undefined }> {
-      return asked(this.shelf.keys(cursor));
+    async listKeys(cursor: string | undefined): Promise<{ keys: string[]; cursor: string | undefined }> {
+      const page = await asked(this.shelf.keys(cursor));
+      crossed("store", ...page.keys);
+      return page;
     }
   }
   class Cas {
@@ -62,9 +79,12 @@ export function stores(job: Job): Record<string, Record<string, unknown>> {
       this.seen = seen;
     }
     static async new(bucket: Bucket, key: string): Promise<Cas> {
-      return new Cas(bucket, key, await bucket.get(key));
+      const seen = await asked(bucket.shelf.get(key));
+      crossed("atomics", key, seen);
+      return new Cas(bucket, key, seen);
     }
     current(): Uint8Array | undefined {
+      crossed("atomics", this.seen);
       return this.seen;
     }
   }
@@ -73,6 +93,7 @@ export function stores(job: Job): Record<string, Record<string, unknown>> {
     return new Bucket(job.shelf(name));
   };
   const swap = async (cas: Cas, value: Uint8Array): Promise<void> => {
+    crossed("atomics", value);
     let swapped: { done: boolean; now: Uint8Array | undefined };
     try {
       swapped = await asked(cas.bucket.shelf.swap(cas.key, cas.seen, value.slice()));
@@ -86,17 +107,23 @@ export function stores(job: Job): Record<string, Record<string, unknown>> {
     "wasi:keyvalue/atomics": {
       Cas,
       swap,
-      increment: (bucket: Bucket, key: string, delta: bigint) => asked(bucket.shelf.increment(key, delta)),
+      increment: (bucket: Bucket, key: string, delta: bigint) => {
+        crossed("atomics", key, new Uint8Array(8));
+        return asked(bucket.shelf.increment(key, delta));
+      },
     },
     "wasi:keyvalue/batch": {
       getMany: async (bucket: Bucket, keys: string[]) => {
         const values = await asked(bucket.shelf.getMany(keys));
+        crossed("batch", ...keys, ...values);
         return values.map((value, place) => (value === undefined ? undefined : [keys[place], value]));
       },
       setMany: async (bucket: Bucket, pairs: [string, Uint8Array][]) => {
+        crossed("batch", ...pairs.flat());
         await asked(bucket.shelf.write(pairs.map(([key, value]) => [key, value.slice()])));
       },
       deleteMany: async (bucket: Bucket, keys: string[]) => {
+        crossed("batch", ...keys);
         await asked(bucket.shelf.write(keys.map((key) => [key, undefined])));
       },
     },

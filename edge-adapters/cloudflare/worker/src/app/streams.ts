@@ -19,8 +19,14 @@ function failed(error: unknown): { tag: "last-operation-failed"; val: IoError } 
   return { tag: "last-operation-failed", val: new IoError(error instanceof Error ? error.message : String(error)) };
 }
 
+/** What the host itself asks of a guest's things, in a call that has begun already or has waited: no call of its own. */
+const READY = Symbol("ready");
+const WAIT = Symbol("wait");
+const READ = Symbol("read");
+
 /** Something to wait for. */
 export class Pollable {
+  static readonly hostOnly = ["of"];
   readonly #ready: () => boolean;
   readonly #wait: () => Promise<unknown>;
 
@@ -42,9 +48,15 @@ export class Pollable {
     return new this(() => settled, () => done);
   }
   ready(): boolean {
+    return this[READY]();
+  }
+  block(): Promise<void> {
+    return this[WAIT]();
+  }
+  [READY](): boolean {
     return this.#ready();
   }
-  async block(): Promise<void> {
+  async [WAIT](): Promise<void> {
     while (!this.#ready()) await this.#wait();
   }
 }
@@ -53,9 +65,9 @@ export class Pollable {
 export async function poll(list: Pollable[]): Promise<Uint32Array> {
   if (list.length === 0) throw new Error("there is nothing to wait for");
   for (;;) {
-    const ready = list.flatMap((pollable, place) => (pollable.ready() ? [place] : []));
+    const ready = list.flatMap((pollable, place) => (pollable[READY]() ? [place] : []));
     if (ready.length > 0) return Uint32Array.from(ready);
-    await Promise.race(list.map((pollable) => pollable.block()));
+    await Promise.race(list.map((pollable) => pollable[WAIT]()));
   }
 }
 
@@ -75,6 +87,26 @@ export class InputStream {
   }
 
   read(length: bigint): Uint8Array {
+    return this.#take(length);
+  }
+  blockingRead(length: bigint): Promise<Uint8Array> {
+    return this[READ](length);
+  }
+  skip(length: bigint): bigint {
+    return BigInt(this.#take(length).length);
+  }
+  async blockingSkip(length: bigint): Promise<bigint> {
+    return BigInt((await this[READ](length)).length);
+  }
+  subscribe(): Pollable {
+    return new this.pollable(() => this.#ready(), () => this.#fill());
+  }
+
+  async [READ](length: bigint): Promise<Uint8Array> {
+    if (length > 0n) await this.#available();
+    return this.#take(length);
+  }
+  #take(length: bigint): Uint8Array {
     if (this.#buffer.length > 0) {
       const most = Number(length > BigInt(this.#buffer.length) ? BigInt(this.#buffer.length) : length);
       const bytes = this.#buffer.subarray(0, most);
@@ -90,20 +122,6 @@ export class InputStream {
     void this.#fill();
     return new Uint8Array();
   }
-  async blockingRead(length: bigint): Promise<Uint8Array> {
-    if (length > 0n) await this.#available();
-    return this.read(length);
-  }
-  skip(length: bigint): bigint {
-    return BigInt(this.read(length).length);
-  }
-  async blockingSkip(length: bigint): Promise<bigint> {
-    return BigInt((await this.blockingRead(length)).length);
-  }
-  subscribe(): Pollable {
-    return new this.pollable(() => this.#ready(), () => this.#fill());
-  }
-
   #ready(): boolean {
     return this.#buffer.length > 0 || this.#end !== undefined;
   }
@@ -148,42 +166,53 @@ export class OutputStream {
     return BigInt(this.sink.room());
   }
   write(bytes: Uint8Array): void {
-    this.#open();
-    // A copy: the guest's memory is its own again when this returns.
-    if (bytes.length > 0) this.sink.write(bytes.slice());
+    this.#put(bytes);
   }
   async blockingWriteAndFlush(bytes: Uint8Array): Promise<void> {
-    this.write(bytes);
-    await this.blockingFlush();
+    this.#put(bytes);
+    await this.#flushed();
   }
   flush(): void {
     this.#open();
   }
-  async blockingFlush(): Promise<void> {
-    while (!this.sink.closed() && this.sink.room() === 0) await this.sink.drained();
-    this.#open();
+  blockingFlush(): Promise<void> {
+    return this.#flushed();
   }
   writeZeroes(length: bigint): void {
-    this.write(new Uint8Array(Number(length)));
+    this.#put(new Uint8Array(Number(length)));
   }
   blockingWriteZeroesAndFlush(length: bigint): Promise<void> {
     return this.blockingWriteAndFlush(new Uint8Array(Number(length)));
   }
   splice(from: InputStream, length: bigint): bigint {
-    const bytes = from.read(length < BigInt(this.sink.room()) ? length : BigInt(this.sink.room()));
-    this.write(bytes);
+    const bytes = from.read(this.#fitting(length));
+    this.#put(bytes);
     return BigInt(bytes.length);
   }
   async blockingSplice(from: InputStream, length: bigint): Promise<bigint> {
-    await this.blockingFlush();
-    const bytes = await from.blockingRead(length < BigInt(this.sink.room()) ? length : BigInt(this.sink.room()));
-    await this.blockingWriteAndFlush(bytes);
+    await this.#flushed();
+    const bytes = await from[READ](this.#fitting(length));
+    this.#put(bytes);
+    await this.#flushed();
     return BigInt(bytes.length);
   }
   subscribe(): Pollable {
     return new this.pollable(() => this.sink.closed() || this.sink.room() > 0, () => this.sink.drained());
   }
 
+  #put(bytes: Uint8Array): void {
+    this.#open();
+    // A copy: the guest's memory is its own again when this returns.
+    if (bytes.length > 0) this.sink.write(bytes.slice());
+  }
+  async #flushed(): Promise<void> {
+    while (!this.sink.closed() && this.sink.room() === 0) await this.sink.drained();
+    this.#open();
+  }
+  #fitting(length: bigint): bigint {
+    const room = BigInt(this.sink.room());
+    return length < room ? length : room;
+  }
   #open(): void {
     if (this.sink.closed()) throw CLOSED;
   }

@@ -103,6 +103,7 @@ class Lines implements Sink {
   }
   write(bytes: Uint8Array): void {
     const { logLineBytes, logLines } = this.job.app.limits;
+    this.run.crossed(`wasi:cli/${this.name}`, bytes.length);
     const lines = (this.#line + this.#decoder.decode(bytes, { stream: true })).split("\n");
     this.#line = (lines.pop() ?? "").slice(0, logLineBytes);
     for (const line of lines) {

@@ -27,13 +27,22 @@ export interface Run {
   encodeBody: "automatic" | "manual";
   bytesIn: number;
   bytesOut: number;
-  hostCalls: number;
   outgoing: number;
   logLines: number;
-  memoryBytes(): number;
-  gas(): bigint;
+  /** Bytes have crossed with a call of this interface, or in one of its streams. */
+  crossed(name: string, bytes: number): void;
+  /** What it has taken so far. */
+  taken(): Taken;
   /** Nobody waits for it any more. */
   stop(): void;
+}
+
+/** What a run has taken of what is metered. */
+export interface Taken {
+  fuel: bigint;
+  gas: bigint;
+  hostCalls: number;
+  memoryBytes: number;
 }
 
 /** A run ended badly. */
