@@ -29,6 +29,7 @@ pub(crate) fn wrangler(options: &Options, site: &Site) -> Vec<u8> {
         ] },
         "migrations": [{ "tag": "v1", "new_sqlite_classes": ["Gate", "Audit", "Shelf"] }],
         "vars": { "CLIENT_ADDRESS": options.client_address.binding() },
+        "version_metadata": { "binding": "VERSION" },
     });
     format!("{config:#}\n").into_bytes()
 }
