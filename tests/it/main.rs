@@ -12,6 +12,7 @@ mod admission;
 mod audit;
 mod clients;
 mod concurrent;
+mod deploy;
 mod drain;
 mod edge_cloudflare;
 mod edge_fastly;

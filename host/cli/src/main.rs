@@ -22,5 +22,10 @@ fn main() -> ExitCode {
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 fn environment() -> Environment {
     let read = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    Environment { log: read("TOLLGATE_LOG"), otlp_endpoint: read("OTEL_EXPORTER_OTLP_ENDPOINT") }
+    Environment {
+        log: read("TOLLGATE_LOG"),
+        otlp_endpoint: read("OTEL_EXPORTER_OTLP_ENDPOINT"),
+        cloudflare_token: read("CLOUDFLARE_API_TOKEN").map(Into::into),
+        fastly_token: read("FASTLY_API_TOKEN").map(Into::into),
+    }
 }

@@ -4,7 +4,7 @@ use crate::manifest::packages;
 use crate::tree::{Tree, assert_none, is_in};
 
 /// The arrows. The first folder that a crate lies in is its room; it may depend on crates in the folders beside it.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("guest-sdk", &[]),
     ("components/examples", &["guest-sdk"]),
     ("components", &["guest-sdk"]),
@@ -15,6 +15,8 @@ const ARROWS: [(&str, &[&str]); 16] = [
     // What meets clients elsewhere reads requests as the host does, and writes the same records.
     ("edge-adapters/fastly/front", &["host/request", "components/audit"]),
     ("edge-adapters/fastly/backend", &[]),
+    // Deployers talk to platforms with credentials, and have no engine.
+    ("edge-adapters/deploy", &["host/trust"]),
     ("edge-adapters", &["host/trust", "host/runtime", "edge-adapters/fastly/front"]),
     // The binary assembles the house. Of the audit component it takes the pure core, which reads and checks a log.
     ("host/cli", &["host/trust", "host/runtime", "edge-adapters", "components/audit"]),
