@@ -168,13 +168,16 @@ trait Contract: Send {
     fn history(&self) -> Vec<String>;
 }
 
+/// Tells a kind of call, by its method and path.
+type Kind = fn(&str) -> bool;
+
 struct State {
     contract: Box<dyn Contract>,
     calls: Vec<String>,
     /// When each came.
     times: Vec<Instant>,
     faults: BTreeMap<usize, Fault>,
-    fault_at: Option<(fn(&str) -> bool, Fault)>,
+    fault_at: Option<(Kind, Fault)>,
     hangs: Sender<()>,
     served: u64,
 }
@@ -291,7 +294,7 @@ impl Vendor {
     }
 
     /// The next call of that kind fails so; it is told by its method and path.
-    pub fn fault_at(&self, kind: fn(&str) -> bool, fault: Fault) {
+    pub fn fault_at(&self, kind: Kind, fault: Fault) {
         self.state().fault_at = Some((kind, fault));
     }
 
