@@ -13,6 +13,7 @@ mod audit;
 mod clients;
 mod concurrent;
 mod conformance;
+mod deploy;
 mod drain;
 mod edge_cloudflare;
 mod edge_deployed;

@@ -27,6 +27,7 @@ pub(crate) fn wrangler(options: &Options, cpu_ms: u64) -> Vec<u8> {
         ] },
         "migrations": [{ "tag": "v1", "new_sqlite_classes": ["Gate", "Audit", "Shelf"] }],
         "vars": { "CLIENT_ADDRESS": options.client_address.binding() },
+        "version_metadata": { "binding": "VERSION" },
     });
     format!("{config:#}\n").into_bytes()
 }

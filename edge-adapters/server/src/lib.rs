@@ -5,6 +5,7 @@
 mod admin;
 mod ask;
 mod audit_book;
+mod caller;
 mod listener;
 mod log_bucket;
 mod log_store;
@@ -17,6 +18,7 @@ mod telemetry;
 pub use admin::{Admin, Check, StatusText};
 pub use ask::{AskError, ask_admin};
 pub use audit_book::*;
+pub use caller::{CallError, Caller};
 pub use listener::*;
 pub use log_bucket::LogBucket;
 pub use log_store::{LogReader, LogStore, LogStoreError, OpenBook, OpenBookError, OpenedRequest};

@@ -13,6 +13,7 @@ mod pool;
 mod resolve;
 
 pub use connect::Roots;
+pub(crate) use connect::tls;
 pub use resolve::{Resolve, SystemResolver};
 
 use body::UpstreamBody;

@@ -3,12 +3,17 @@
 mod audit;
 mod build;
 mod check;
+mod deploy;
 mod deployed;
 mod doctor;
 mod gas;
 mod inspect;
 mod keygen;
+mod place;
+mod rollback;
+mod secrets;
 mod sign;
+mod status;
 mod target;
 mod up;
 mod verify;
@@ -18,6 +23,7 @@ use crate::output::{Failure, Output};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use tollgate_runtime::{Compiler, compile_alone};
+use zeroize::Zeroizing;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -54,6 +60,15 @@ enum Command {
     Check(check::CheckArgs),
     /// Make what another platform runs, of the same configuration and components
     Build(build::BuildArgs),
+    /// Bring a bundle to another platform, and all traffic to it
+    Deploy(deploy::DeployArgs),
+    /// Give an older version there all traffic again
+    Rollback(rollback::RollbackArgs),
+    /// Show what is deployed there
+    Status(status::StatusArgs),
+    /// Set the secrets of what runs there, and list their names
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
     /// Show how a running host stands, in a form that can be shared
     Doctor(doctor::DoctorArgs),
     /// Start the host
@@ -82,8 +97,8 @@ struct ConfigArg {
     config: PathBuf,
 }
 
-/// What `main` read from the environment: nothing else reads it.
-#[derive(Debug, Default)]
+/// What `main` read from the environment: nothing else reads it. There is no `Debug`: tokens are in it.
+#[derive(Default)]
 pub struct Environment {
     /// `TOLLGATE_LOG`: which log lines are written, as in `info,tollgate::gate=debug`.
     pub log: Option<String>,
@@ -91,6 +106,10 @@ pub struct Environment {
     pub otlp_endpoint: Option<String>,
     /// `OTEL_TRACES_SAMPLER_ARG`: which part of the traces that begin here is sent, 0 to 1; none for all.
     pub traces_sent: Option<String>,
+    /// `CLOUDFLARE_API_TOKEN`: what deployers show to Cloudflare.
+    pub cloudflare_token: Option<Zeroizing<String>>,
+    /// `FASTLY_API_TOKEN`: what deployers show to Fastly.
+    pub fastly_token: Option<Zeroizing<String>>,
 }
 
 /// Does what the command line says.
@@ -105,6 +124,10 @@ pub fn run(cli: Cli, environment: Environment, output: &mut Output) -> Result<()
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Check(args) => check::run(&args, output),
         Command::Build(args) => build::run(&args, output),
+        Command::Deploy(args) => deploy::run(&args, &environment, output),
+        Command::Rollback(args) => rollback::run(&args, &environment, output),
+        Command::Status(args) => status::run(&args, &environment, output),
+        Command::Secrets(command) => secrets::run(&command, &environment, output),
         Command::Doctor(args) => doctor::run(&args, output),
         Command::Up(args) => up::run(&args, environment, output),
         Command::Audit(command) => audit::run(&command, output),

@@ -6,6 +6,7 @@
 //! found out by what loads them.
 
 mod app;
+mod environment;
 mod host;
 mod limits;
 mod listener;
@@ -16,6 +17,7 @@ mod tenant;
 mod values;
 
 pub use app::App;
+pub use environment::{Cloudflare, Environment, Environments, Fastly, TokenSource};
 pub use host::{Audit, GateParts, Host, Tls};
 pub use limits::Plan;
 pub use listener::ListenerLimits;
@@ -69,33 +71,46 @@ impl Config {
     /// # Errors
     /// Every problem found, in the order of the file.
     pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
-        let report = Report::new(file, text);
-        let (root, errors) = DeTable::parse_recoverable(text);
-        if !errors.is_empty() {
-            for error in errors {
-                let offset = error.span().map_or(0, |span| span.start);
-                let message = format!("this is not TOML: {}", error.message().replace('\n', ", "));
-                report.error(offset, "", message, None);
-            }
-            return Err(ConfigError { problems: report.finish() });
-        }
         let directory = file.parent().unwrap_or(Path::new(""));
-        let root = Table::root(&report, root.get_ref());
-        let claims = RefCell::default();
-        let config = read_root(&root, file, directory, &claims);
-        root.finish();
-        route::check_claims(&claims.into_inner(), &report);
-        let problems = report.finish();
-        let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
-        match config {
-            Some(config) if !failed => Ok(Self { warnings: problems, ..config }),
-            _ => Err(ConfigError { problems }),
-        }
+        let (config, problems) = parse(text, file, |root, report| {
+            let claims = RefCell::default();
+            let config = read_root(root, file, directory, &claims);
+            route::check_claims(&claims.into_inner(), report);
+            config
+        })?;
+        Ok(Self { warnings: problems, ..config })
     }
 
     /// The tenant of this name.
     pub fn tenant(&self, name: &str) -> Option<&Tenant> {
         self.tenants.iter().find(|tenant| tenant.name.as_str() == name)
+    }
+}
+
+/// Reads the text of a file with `read`; the second part of what is returned are warnings.
+fn parse<T>(
+    text: &str,
+    file: &Path,
+    read: impl FnOnce(&Table<'_>, &Report<'_>) -> Option<T>,
+) -> Result<(T, Vec<Problem>), ConfigError> {
+    let report = Report::new(file, text);
+    let (root, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        for error in errors {
+            let offset = error.span().map_or(0, |span| span.start);
+            let message = format!("this is not TOML: {}", error.message().replace('\n', ", "));
+            report.error(offset, "", message, None);
+        }
+        return Err(ConfigError { problems: report.finish() });
+    }
+    let root = Table::root(&report, root.get_ref());
+    let found = read(&root, &report);
+    root.finish();
+    let problems = report.finish();
+    let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
+    match found {
+        Some(found) if !failed => Ok((found, problems)),
+        _ => Err(ConfigError { problems }),
     }
 }
 

@@ -26,5 +26,7 @@ fn environment() -> Environment {
         log: read("TOLLGATE_LOG"),
         otlp_endpoint: read("OTEL_EXPORTER_OTLP_ENDPOINT"),
         traces_sent: read("OTEL_TRACES_SAMPLER_ARG"),
+        cloudflare_token: read("CLOUDFLARE_API_TOKEN").map(Into::into),
+        fastly_token: read("FASTLY_API_TOKEN").map(Into::into),
     }
 }

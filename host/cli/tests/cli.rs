@@ -114,6 +114,12 @@ fn help_is_as_written_down() {
         "inspect",
         "check",
         "build",
+        "deploy",
+        "rollback",
+        "status",
+        "secrets",
+        "secrets put",
+        "secrets list",
         "doctor",
         "up",
         "audit",
@@ -142,8 +148,22 @@ fn help_is_as_written_down() {
 fn every_command_shows_an_example_and_the_first_page_the_exit_codes() {
     let shell = Shell::new();
     assert!(shell.run("--help").out.contains("Exit codes:"));
-    for command in ["keygen", "sign", "verify", "inspect", "check", "build", "up", "audit verify", "gas show"]
-    {
+    for command in [
+        "keygen",
+        "sign",
+        "verify",
+        "inspect",
+        "check",
+        "build",
+        "deploy",
+        "rollback",
+        "status",
+        "secrets put",
+        "secrets list",
+        "up",
+        "audit verify",
+        "gas show",
+    ] {
         let help = shell.run(&format!("{command} --help")).out;
         assert!(help.contains(&format!("  tollgate {command}")), "{command}\n{help}");
     }

@@ -4,7 +4,7 @@ use crate::manifest::packages;
 use crate::tree::{Tree, assert_none, is_in};
 
 /// The arrows. The first folder that a crate lies in is its room; it may depend on crates in the folders beside it.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("guest-sdk", &[]),
     ("components/examples", &["guest-sdk"]),
     ("components", &["guest-sdk"]),
@@ -17,6 +17,8 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("edge-adapters/fastly/backend", &["edge-adapters/fastly/platform"]),
     ("edge-adapters/fastly/wasi", &["host/request", "edge-adapters/fastly/platform"]),
     ("edge-adapters/fastly/platform", &[]),
+    // Deployers talk to platforms with credentials, and have no engine.
+    ("edge-adapters/deploy", &["host/trust"]),
     ("edge-adapters", &["host/trust", "host/derive", "host/runtime", "edge-adapters/fastly/front"]),
     // The binary assembles the house. Of the audit component it takes the pure core, which reads and checks a log.
     ("host/cli", &["host/trust", "host/derive", "host/runtime", "edge-adapters", "components/audit"]),

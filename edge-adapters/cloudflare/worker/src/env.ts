@@ -32,6 +32,8 @@ export interface Env {
   AUDIT_KEY: string;
   /** `cf-connecting-ip`, or one address that every client has. */
   CLIENT_ADDRESS: string;
+  /** Which version this is; only the platform says. */
+  VERSION?: { id: string };
 }
 
 /** Where clients' addresses come from. */

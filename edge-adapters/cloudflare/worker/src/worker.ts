@@ -19,6 +19,18 @@ export class Log extends WorkerEntrypoint<Env> {
   }
 }
 
+/** A request that has this header is answered with the version's id in the same one. Deployers ask, because the platform
+ * sends a request to another version where it does not know the named one yet. */
+const WHICH = "tollgate-version";
+
+async function answer(request: Request, env: Env, context: ExecutionContext): Promise<Response> {
+  const response = await serve(request, env, context);
+  if (env.VERSION === undefined || !request.headers.has(WHICH)) return response;
+  const marked = new Response(response.body, response);
+  marked.headers.set(WHICH, env.VERSION.id);
+  return marked;
+}
+
 export default {
-  fetch: serve,
+  fetch: answer,
 } satisfies ExportedHandler<Env>;

@@ -27,6 +27,24 @@ pub enum Roots {
     WebAnd(Vec<CertificateDer<'static>>),
 }
 
+/// TLS for HTTP/1.1 towards servers whose certificates these roots vouch for.
+pub(crate) fn tls(trusted: &Roots) -> Result<TlsConnector, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    if let Roots::WebAnd(more) = trusted {
+        for certificate in more {
+            roots.add(certificate.clone())?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(tls)))
+}
+
 /// An open connection, and the task that drives it.
 pub(super) struct Connection {
     pub(super) sender: http1::SendRequest<WasiBody>,
@@ -42,24 +60,12 @@ pub(super) struct Connector {
 
 impl Connector {
     pub(super) fn new(options: &OutboundOptions, resolver: Arc<dyn Resolve>) -> Result<Self, rustls::Error> {
-        let mut roots = RootCertStore::empty();
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        if let Roots::WebAnd(more) = &options.roots {
-            for certificate in more {
-                roots.add(certificate.clone())?;
-            }
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let tls = tls(&options.roots)?;
         let mut http = http1::Builder::new();
         // Hyper's buffer has to hold a whole head, and can't be smaller than 8 KiB.
         http.max_buf_size(options.head_bytes.max(8 << 10)).max_headers(options.headers);
         let lookups = Lookups::new(resolver, options.lookups);
-        Ok(Self { lookups, tls: TlsConnector::from(Arc::new(tls)), http })
+        Ok(Self { lookups, tls, http })
     }
 
     /// Opens a connection to the first address that permits it. The caller holds the time-out over all of it; `by`
