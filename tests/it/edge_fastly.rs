@@ -305,7 +305,7 @@ fn a_part_that_nobody_signed_or_that_imports_too_much_is_not_bundled() {
 }
 
 #[test]
-#[ignore = "takes a while; says what a request costs in Viceroy. The command is in the adapter's README"]
+#[ignore = "says what a request costs in Viceroy: --run-ignored only -E 'test(what_a_request_at)' --no-capture"]
 fn what_a_request_at_the_edge_costs() {
     let origin = origin("hello");
     let one = || behind_the_gate("hello", &origin).policy(RULES);

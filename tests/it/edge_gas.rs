@@ -102,7 +102,7 @@ fn a_metered_bundle_says_which_charges_are_inside_and_changes_nothing_but_apps()
 }
 
 #[test]
-#[ignore = "takes a minute and wants the machine to itself; says what counting costs in V8"]
+#[ignore = "says what counting costs in V8: --run-ignored only -E 'test(what_counting_costs)' --no-capture"]
 fn what_counting_costs_in_a_worker() {
     let case = Case::guest("corpus");
     let workers = [case.worker(), case.metered_worker()];

@@ -11,7 +11,9 @@ use tollgate_policy::Engine;
 use tollgate_runtime::{FailureMode, HostPattern, Name, Peer, Route, doors};
 
 /// A stage by its name, and what does it so many times.
-pub(crate) const STAGES: [(&str, fn(u64)); 4] =
+type Stage = (&'static str, fn(u64));
+
+pub(crate) const STAGES: [Stage; 4] =
     [("facts", facts), ("policy", policy), ("limiter", limiter), ("audit", audit)];
 
 /// A request's head becomes what the gate sees and what the app gets.

@@ -11,6 +11,9 @@ use tollgate_runtime::{Line, TenantStatus, Used};
 /// A figure by its name, what it is, and where it stands.
 type Figure = (&'static str, &'static str, fn(&TenantStatus<'_>) -> Used);
 
+/// What of a figure is shown.
+type Part = fn(Used) -> u64;
+
 const FIGURES: [Figure; 7] = [
     ("tenant_running", "Requests of a tenant that run now", |tenant| Used {
         used: tenant.running as u64,
@@ -50,9 +53,9 @@ impl Collector for Tenants {
         let house = line.house();
         let tenants: Vec<_> = house.tenants().collect();
         for (name, help, figure) in FIGURES {
-            let parts: [(String, fn(Used) -> u64); 2] =
-                [(name.to_owned(), |figure| figure.used), (format!("{name}_limit"), |figure| figure.limit)];
-            for (name, part) in parts {
+            let parts: [(&str, Part); 2] = [("", |figure| figure.used), ("_limit", |figure| figure.limit)];
+            for (suffix, part) in parts {
+                let name = format!("{name}{suffix}");
                 let mut metric = encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
                 for tenant in &tenants {
                     metric
